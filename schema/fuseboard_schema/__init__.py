@@ -1,0 +1,1 @@
+"""What every part agrees on: the event, the tables, the settings."""

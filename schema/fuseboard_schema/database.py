@@ -1,0 +1,24 @@
+"""PostgreSQL connections as every part of the server side opens them."""
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+DATABASE_DOWN = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+def connect_database(
+    database_url: str, *, application_name: str, statement_timeout_seconds: int = 30
+) -> Connection[TupleRow]:
+    """Open one connection in autocommit mode (transactions are explicit), READ COMMITTED, session in UTC.
+
+    Raises psycopg.OperationalError when the server cannot be reached within 5 seconds.
+    """
+    return psycopg.connect(
+        database_url,
+        autocommit=True,
+        application_name=application_name,
+        connect_timeout=5,
+        keepalives_idle=10,
+        options=f"-c timezone=UTC -c statement_timeout={statement_timeout_seconds}s",
+    )

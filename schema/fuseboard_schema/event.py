@@ -1,0 +1,143 @@
+"""The event: what a worker says about one LLM call, decoded and bounded once."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Final, Literal, TypedDict
+from uuid import UUID
+
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo
+
+EVENT_VERSION: Final = 1
+EARLIEST_OCCURRED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
+TAGS_MAX_ITEMS: Final = 16
+METADATA_MAX_ITEMS: Final = 32
+
+RequestStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
+UsageSource = Literal["provider", "estimated", "partial"]
+Admission = Literal["normal", "probe", "panic"]
+
+
+def _check_inside_prompt(tokens: int | None, info: ValidationInfo) -> int | None:
+    """Refuse cache tokens that exceed the prompt tokens they are part of."""
+    prompt = info.data.get("prompt_tokens")
+    if tokens is not None and prompt is not None:
+        others = (info.data.get("cache_read_tokens"), info.data.get("cache_write_tokens"))
+        if tokens + sum(count or 0 for count in others) > prompt:
+            raise ValueError(
+                f"cache tokens exceed prompt_tokens ({prompt}): prompt_tokens must include cache reads and writes"
+            )
+    return tokens
+
+
+def _check_inside_completion(tokens: int | None, info: ValidationInfo) -> int | None:
+    """Refuse reasoning tokens that exceed the completion tokens they are part of."""
+    completion = info.data.get("completion_tokens")
+    if tokens is not None and completion is not None and tokens > completion:
+        raise ValueError(f"exceeds completion_tokens ({completion}): completion_tokens must include reasoning tokens")
+    return tokens
+
+
+def _round_to_microseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+# PostgreSQL's text holds every character but NUL
+NO_NUL: Final = r"^[^\x00]*$"
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)]
+Text = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)]
+ShortText = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
+Tokens = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+CacheTokens = Annotated[Tokens | None, AfterValidator(_check_inside_prompt)]
+Seconds = Annotated[
+    float | None, Field(ge=0, le=31_536_000, allow_inf_nan=False), AfterValidator(_round_to_microseconds)
+]
+TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+MetadataValue = (
+    ShortText
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    | Annotated[float, Field(allow_inf_nan=False)]
+    | bool
+    | None
+)
+
+
+class RequestEvent(BaseModel):
+    """One attempt at one provider.
+
+    Token counts follow the OpenTelemetry GenAI convention: prompt_tokens includes cache reads and writes,
+    completion_tokens includes reasoning. A count that is not known is None, never 0. Money is Decimal USD,
+    times are aware, durations are seconds. Unknown fields are refused; the names that version 0 used
+    (provider_name, model_name, timestamp) and OpenTelemetry's (input_tokens, output_tokens) are accepted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[0, 1] = EVENT_VERSION
+    event_id: UUID
+    request_id: Text | None = None
+    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    occurred_at: Annotated[
+        AwareDatetime, Field(ge=EARLIEST_OCCURRED_AT, validation_alias=AliasChoices("occurred_at", "timestamp"))
+    ]
+    provider: Annotated[Name, Field(validation_alias=AliasChoices("provider", "provider_name"))]
+    model: Annotated[Text, Field(validation_alias=AliasChoices("model", "model_name"))]
+    requested_model: Text | None = None
+    status: RequestStatus
+    error_type: Text | None = None
+    http_status: Annotated[int, Field(ge=100, le=599)] | None = None
+    retry_after_seconds: Seconds = None
+    prompt_tokens: Tokens | None = Field(None, validation_alias=AliasChoices("prompt_tokens", "input_tokens"))
+    completion_tokens: Tokens | None = Field(None, validation_alias=AliasChoices("completion_tokens", "output_tokens"))
+    cache_read_tokens: CacheTokens = None
+    cache_write_tokens: CacheTokens = None
+    cache_write_1h_tokens: CacheTokens = None
+    reasoning_tokens: Annotated[Tokens | None, AfterValidator(_check_inside_completion)] = None
+    total_tokens: Tokens | None = None
+    web_searches: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    usage_source: UsageSource = "provider"
+    service_tier: Name = "standard"
+    duration_seconds: Seconds = None
+    time_to_first_token_seconds: Seconds = None
+    is_fallback: bool = False
+    original_provider: Name | None = None
+    cost_usd: Annotated[Decimal, Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False)] | None = None
+    worker_id: Text | None = None
+    circuit_epoch: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    admission: Admission | None = None
+    lease_id: Name | None = None
+    tags: Annotated[dict[TagKey, ShortText], Field(max_length=TAGS_MAX_ITEMS)] | None = None
+    metadata: Annotated[dict[TagKey, MetadataValue], Field(max_length=METADATA_MAX_ITEMS)] | None = None
+
+
+class RequestFields(TypedDict, total=False):
+    """The optional keywords of `Producer.record`, as a type checker and an editor see them."""
+
+    event_id: UUID | str
+    request_id: str | None
+    attempt: int
+    occurred_at: datetime
+    requested_model: str | None
+    error_type: str | None
+    http_status: int | None
+    retry_after_seconds: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    reasoning_tokens: int | None
+    total_tokens: int | None
+    web_searches: int | None
+    usage_source: UsageSource
+    service_tier: str
+    duration_seconds: float | None
+    time_to_first_token_seconds: float | None
+    is_fallback: bool
+    original_provider: str | None
+    cost_usd: Decimal | str | None
+    worker_id: str | None
+    circuit_epoch: int | None
+    admission: Admission | None
+    lease_id: str | None
+    tags: dict[str, str] | None
+    metadata: dict[str, str | int | float | bool | None] | None

@@ -1,0 +1,52 @@
+"""Settings of the server side, read from the environment once per process."""
+
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+def _check_time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone: use an IANA name such as UTC or Europe/Berlin")
+    return name
+
+
+TimeZoneName = Annotated[str, AfterValidator(_check_time_zone)]
+
+
+class Settings(BaseSettings):
+    """One field per environment variable; the alias is the variable's name."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: str | None = Field(None, alias="DATABASE_URL")
+    redis_url: str | None = Field(None, alias="REDIS_URL")
+    redis_ca_certs: str | None = Field(None, alias="FUSEBOARD_REDIS_CA_CERTS")
+    namespace: str = Field("fuseboard", alias="FUSEBOARD_NAMESPACE", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    data_dir: Path = Field(Path(".fuseboard"), alias="FUSEBOARD_DATA_DIR")
+    spool_dir: Path | None = Field(None, alias="FUSEBOARD_SPOOL_DIR")
+    baseline_provider: str = Field("claude", alias="FUSEBOARD_BASELINE_PROVIDER", min_length=1)
+    baseline_model: str = Field("claude", alias="FUSEBOARD_BASELINE_MODEL", min_length=1)
+    raw_retention_days: int = Field(90, alias="FUSEBOARD_RAW_RETENTION_DAYS", ge=1, le=3650)
+    partitions_ahead_days: int = Field(7, alias="FUSEBOARD_PARTITIONS_AHEAD_DAYS", ge=1, le=60)
+    fold_interval_seconds: int = Field(30, alias="FUSEBOARD_FOLD_INTERVAL_SECONDS", ge=1, le=3600)
+    batch_max_events: int = Field(2000, alias="FUSEBOARD_BATCH_MAX_EVENTS", ge=1, le=20_000)
+    claim_idle_seconds: float = Field(5.0, alias="FUSEBOARD_CLAIM_IDLE_SECONDS", ge=0.1, le=600)
+    price_refresh_seconds: float = Field(10.0, alias="FUSEBOARD_PRICE_REFRESH_SECONDS", ge=0.1, le=30)
+    log_level: str = Field("INFO", alias="FUSEBOARD_LOG_LEVEL", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+
+def read_settings() -> Settings:
+    """Read the environment; raise SettingsError naming every variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise SettingsError(wrong) from error

@@ -1,0 +1,20 @@
+"""The event stream: its names and bounds, which producers and consumers share."""
+
+from typing import Final
+
+CONSUMER_GROUP: Final = "fuseboard"
+# the one field of an entry: a JSON array of events, one flush of one producer
+ENTRY_FIELD: Final = "events"
+# what a producer puts into one entry at most
+FLUSH_MAX_EVENTS: Final = 500
+FLUSH_MAX_BYTES: Final = 1_000_000
+# what a consumer accepts of anybody
+ENTRY_MAX_EVENTS: Final = 10_000
+ENTRY_MAX_BYTES: Final = 4_000_000
+# entries in the stream above which producers spool to disk instead
+STREAM_MAX_ENTRIES: Final = 100_000
+
+
+def name_event_stream(namespace: str) -> str:
+    """Name the Redis key of the event stream of one installation."""
+    return f"{namespace}:events"
