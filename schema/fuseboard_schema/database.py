@@ -19,6 +19,10 @@ def connect_database(
         autocommit=True,
         application_name=application_name,
         connect_timeout=5,
+        # a server that vanished without a word is noticed within half a minute
         keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
         options=f"-c timezone=UTC -c statement_timeout={statement_timeout_seconds}s",
     )

@@ -15,4 +15,4 @@ CREATE TABLE llm_rejected_events (
 );
 CREATE INDEX llm_rejected_events_open ON llm_rejected_events (received_at) WHERE replayed_at IS NULL;
 COMMENT ON TABLE llm_rejected_events IS 'Events that were refused, raw and with the reason. `fuseboard rejected replay` sends them again.';
-COMMENT ON COLUMN llm_rejected_events.reason IS 'not_json, invalid_event, entry_too_large, absurd_time, conflicting_duplicate.';
+COMMENT ON COLUMN llm_rejected_events.reason IS 'not_json, invalid_event, entry_too_large, absurd_time, conflicting_duplicate, refused_by_database.';

@@ -1,0 +1,1 @@
+"""The consumer: drains the event stream into PostgreSQL."""

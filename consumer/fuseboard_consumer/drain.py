@@ -1,0 +1,143 @@
+"""The `drain` job: from the stream to committed rows, for a bounded time (hops 3 to 7)."""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
+
+import psycopg
+from redis import Redis
+
+from fuseboard_consumer.batch import Batch, BatchStore
+from fuseboard_consumer.decode import decode_entries
+from fuseboard_consumer.entries import Entry, EntryReader
+from fuseboard_consumer.prices import PriceSource
+from fuseboard_consumer.rows import build_rows
+from fuseboard_schema.database import DATABASE_DOWN
+from fuseboard_schema.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# one job lasts this long, so that RQ sees its worker alive and a lost job costs little
+DRAIN_SECONDS: Final = 15.0
+# how long an idle drain waits for an entry before it looks whether it should stop
+BLOCK_MS: Final = 1000
+CLAIM_EVERY_SECONDS: Final = 1.0
+FORGET_EVERY_SECONDS: Final = 600.0
+# a batch is gathered by size: an event takes about this much
+EVENT_BYTES: Final = 400
+READ_MAX_ENTRIES: Final = 100
+RETRY_FIRST_SECONDS: Final = 0.1
+RETRY_MAX_SECONDS: Final = 2.0
+
+
+class Drain:
+    """Drains the stream for one consumer process. Holds connections and prices, but no events between batches."""
+
+    def __init__(self, redis: Redis, settings: Settings, consumer: str, stopping: threading.Event) -> None:
+        self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
+        self._store = BatchStore(settings.database_url or "")
+        self._prices = PriceSource(
+            (settings.baseline_provider, settings.baseline_model), settings.price_refresh_seconds
+        )
+        self._batch_bytes = settings.batch_max_events * EVENT_BYTES
+        self._entry_bytes = self._batch_bytes
+        self._stopping = stopping
+        self._claim_at = self._forget_at = 0.0
+
+    def run(self) -> None:
+        """Drain until DRAIN_SECONDS have passed or a stop is asked for; one batch is written while the next is decoded.
+
+        Raises what Redis raises when it is down: the worker waits for it and queues the next job.
+        """
+        deadline = time.monotonic() + DRAIN_SECONDS
+        events = 0
+        with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
+            writing: Future[None] | None = None
+            while time.monotonic() < deadline and not self._stopping.is_set():
+                entries = self._gather_entries()
+                if self._prices.is_stale:
+                    # the prices are read over the connection that is writing
+                    _finish(writing)
+                batch = self._prepare_batch(entries, deadline) if entries else None
+                _finish(writing)
+                writing = None
+                if batch is not None:
+                    events += len(batch.accepted)
+                    writing = writer.submit(self._write_batch, batch, entries, deadline)
+            _finish(writing)
+        if events:
+            log.info("drain_done events=%d seconds=%.1f", events, time.monotonic() - deadline + DRAIN_SECONDS)
+
+    def close(self) -> None:
+        """Close the database connection."""
+        self._store.close()
+
+    def _gather_entries(self) -> list[Entry]:
+        """Gather about one batch: first what a dead consumer left, then what is new."""
+        entries = self._claim_entries()
+        while (size := sum(len(entry.payload) for entry in entries)) < self._batch_bytes:
+            # as many as fit, by the size of the last ones: few when they are large, so that memory stays bounded
+            count = max(1, min(READ_MAX_ENTRIES, (self._batch_bytes - size) // self._entry_bytes))
+            fresh = self._reader.read(count, 0 if entries else BLOCK_MS)
+            entries += fresh
+            if len(fresh) < count:
+                break
+            self._entry_bytes = max(1, sum(len(entry.payload) for entry in fresh) // len(fresh))
+        return entries
+
+    def _claim_entries(self) -> list[Entry]:
+        now = time.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_EVERY_SECONDS
+            self._reader.forget_dead_consumers()
+        if now < self._claim_at:
+            return []
+        entries = self._reader.claim(max(1, min(READ_MAX_ENTRIES, self._batch_bytes // self._entry_bytes)))
+        # a full hand means that there is more to take over
+        self._claim_at = 0.0 if entries else now + CLAIM_EVERY_SECONDS
+        return entries
+
+    def _prepare_batch(self, entries: list[Entry], deadline: float) -> Batch | None:
+        """Decode and price; None when PostgreSQL, which has the prices, did not come back in time."""
+        decoded = decode_entries(entries, datetime.now(UTC))
+        while not self._gives_up(deadline):
+            try:
+                book = self._prices.read_book(self._store.connection)
+            except DATABASE_DOWN as error:
+                self._wait_for_database(error, RETRY_MAX_SECONDS)
+            else:
+                return Batch(decoded.accepted, list(build_rows(decoded.accepted, book)), decoded.rejected)
+        return None
+
+    def _write_batch(self, batch: Batch, entries: list[Entry], deadline: float) -> None:
+        """Commit, then acknowledge (G2); while PostgreSQL is down the entries stay ours, in Redis."""
+        wait_seconds = RETRY_FIRST_SECONDS
+        while True:
+            try:
+                self._store.store_batch(batch)
+                break
+            except DATABASE_DOWN as error:
+                if self._gives_up(deadline):
+                    log.warning("batch_left_in_stream entries=%d", len(entries))
+                    return
+                self._wait_for_database(error, wait_seconds)
+                wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
+        self._reader.acknowledge([entry.entry_id for entry in entries])
+
+    def _gives_up(self, deadline: float) -> bool:
+        """What is left unacknowledged is claimed by the next drain, here or elsewhere."""
+        return self._stopping.is_set() or time.monotonic() > deadline
+
+    def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
+        log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, str(error).strip())
+        self._store.close()
+        self._stopping.wait(seconds)
+
+
+def _finish(writing: Future[None] | None) -> None:
+    """Wait for the batch that is being written, raising what it raised."""
+    if writing is not None:
+        writing.result()

@@ -1,0 +1,71 @@
+"""One typed function per statement of the consumer. None of them opens or ends a transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Jsonb
+
+from fuseboard_consumer.decode import Rejected
+from fuseboard_consumer.health import Health, MinuteUsage
+from fuseboard_consumer.rows import STAGED_COLUMNS
+from fuseboard_schema.sql import load_sql
+
+Database = Connection[TupleRow]
+_COPY_STAGED = f"COPY staged_requests ({', '.join(STAGED_COLUMNS)}) FROM STDIN".encode()
+
+
+def create_staged_requests(connection: Database) -> None:
+    """Make the session's staging table."""
+    connection.execute(load_sql(__package__, "create_staged_requests"))
+
+
+def copy_staged_requests(connection: Database, rows: Iterable[Sequence[Any]]) -> None:
+    """Fill the staging table with rows of STAGED_COLUMNS."""
+    with connection.cursor() as cursor, cursor.copy(_COPY_STAGED) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def insert_requests(connection: Database) -> list[MinuteUsage]:
+    """Insert the staged requests with their deltas; return what was inserted, by provider and minute."""
+    with connection.cursor(row_factory=class_row(MinuteUsage)) as cursor:
+        return cursor.execute(load_sql(__package__, "insert_requests")).fetchall()
+
+
+def select_conflicting_positions(connection: Database, first_day: datetime, last_day: datetime) -> list[int]:
+    """Find the staged positions whose stored request has other content, among the UTC days given."""
+    days = {"first_day": first_day, "last_day": last_day}
+    return [row[0] for row in connection.execute(load_sql(__package__, "select_conflicting_positions"), days)]
+
+
+def insert_rejected_events(connection: Database, rejected: Sequence[Rejected]) -> None:
+    """Keep what was refused."""
+    names = ("entry_ids", "entry_indexes", "reasons", "details", "raw_texts", "raw_bytes")
+    columns = dict(zip(names, map(list, zip(*rejected, strict=True)), strict=True))
+    connection.execute(load_sql(__package__, "insert_rejected_events"), columns)
+
+
+def register_providers(connection: Database, providers: Sequence[str]) -> None:
+    """Register the providers that are not known yet, with their health rows."""
+    connection.execute(load_sql(__package__, "register_providers"), {"providers": providers})
+    connection.execute(load_sql(__package__, "insert_health_rows"), {"providers": providers})
+
+
+def select_health_for_update(connection: Database, providers: Sequence[str]) -> list[Health]:
+    """Lock and read the health rows of providers, in order of name."""
+    with connection.cursor(row_factory=class_row(Health)) as cursor:
+        return cursor.execute(load_sql(__package__, "select_health_for_update"), {"providers": providers}).fetchall()
+
+
+def update_health(connection: Database, health: Health) -> None:
+    """Write one folded health row."""
+    values = health._asdict() | {"rolling_minutes": Jsonb(health.rolling_minutes)}
+    connection.execute(load_sql(__package__, "update_health"), values)
+
+
+def ensure_request_partition(connection: Database, day: date) -> None:
+    """Make the partition of a UTC day."""
+    connection.execute(load_sql(__package__, "ensure_request_partition"), {"day": day})
