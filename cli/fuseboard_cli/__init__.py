@@ -1,0 +1,1 @@
+"""The fuseboard command and the embedded servers."""

@@ -1,0 +1,70 @@
+"""A pair of servers for one test, which may stop, kill and restart them."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from fuseboard_cli.embedded_database import make_database_url, plan_postgres
+from fuseboard_cli.embedded_files import make_socket_folder
+from fuseboard_cli.embedded_redis import make_redis_url, plan_redis
+from fuseboard_cli.embedded_server import Server
+
+
+class PrivateServer:
+    """One server; its address stays the same over every restart. Callable from any thread."""
+
+    def __init__(self, server: Server, launcher: ThreadPoolExecutor) -> None:
+        self._server = server
+        self._launcher = launcher
+
+    def start(self) -> None:
+        """Start the server and return once it answers."""
+        # a server follows the thread that launched it, and the caller's may be short-lived
+        self._launcher.submit(self._server.start).result()
+
+    def stop(self) -> None:
+        """Stop the server in good order."""
+        self._server.stop()
+
+    def kill9(self) -> None:
+        """Kill the server as the out-of-memory killer would."""
+        self._server.kill()
+
+    def restart(self, *, down_seconds: float = 0.0) -> None:
+        """Stop the server in good order and start it again."""
+        self.stop()
+        time.sleep(down_seconds)
+        self.start()
+
+
+class PrivateServers(NamedTuple):
+    """Both servers, running, and where they are."""
+
+    database_url: str
+    redis_url: str
+    postgres: PrivateServer
+    valkey: PrivateServer
+
+
+@contextmanager
+def run_private_servers(root: Path) -> Iterator[PrivateServers]:
+    """Run a pair of servers that belong to this process alone."""
+    sockets = make_socket_folder(root)
+    valkey, postgres = (Server(make_plan(root, sockets), root) for make_plan in (plan_redis, plan_postgres))
+    with ThreadPoolExecutor(max_workers=1) as launcher:
+        pair = PrivateServers(
+            make_database_url(postgres.plan),
+            make_redis_url(valkey.plan),
+            PrivateServer(postgres, launcher),
+            PrivateServer(valkey, launcher),
+        )
+        try:
+            pair.valkey.start()
+            pair.postgres.start()
+            yield pair
+        finally:
+            pair.postgres.stop()
+            pair.valkey.stop()

@@ -1,0 +1,65 @@
+"""The files beside the embedded servers' data."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fuseboard_cli.embedded_error import EmbeddedError
+from fuseboard_cli.embedded_files import LOG_MAX_BYTES, make_socket_folder, open_log, read_log_tail
+
+
+def test_a_long_log_is_moved_aside_and_only_one_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "postgres.log"
+    for round_number in (1, 2):
+        path.write_bytes(b"%d" % round_number * (LOG_MAX_BYTES + 1))
+        with open_log(path) as log:
+            log.write(b"new")
+
+    assert path.read_bytes() == b"new"
+    assert (tmp_path / "postgres.log.1").read_bytes()[:1] == b"2"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_short_log_is_continued(tmp_path: Path) -> None:
+    path = tmp_path / "postgres.log"
+    path.write_bytes(b"old ")
+    with open_log(path) as log:
+        log.write(b"new")
+
+    assert read_log_tail(path) == "old new"
+
+
+def test_sockets_live_in_the_data_directory_where_its_path_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+
+    assert make_socket_folder(Path("data")) == Path("data/run")
+
+
+@pytest.mark.parametrize("name", ["long" * 30, "with,comma"])
+def test_sockets_live_elsewhere_where_the_path_will_not_do(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = make_socket_folder(tmp_path / name)
+
+    assert folder.parent == tmp_path
+    assert folder == make_socket_folder(tmp_path / name)
+    assert folder != make_socket_folder(tmp_path / (name + "2" * 100))
+
+
+def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = make_socket_folder(tmp_path / "a,b")
+    folder.chmod(0o755)
+    with pytest.raises(EmbeddedError, match="0700"):
+        make_socket_folder(tmp_path / "a,b")
+
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EmbeddedError, match="0700"):
+        make_socket_folder(tmp_path / "a,b")
