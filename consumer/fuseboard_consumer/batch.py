@@ -1,18 +1,21 @@
 """One batch as one transaction: requests, deltas, refused events and health together or not at all (G1, G3)."""
 
 import logging
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterable
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import psycopg
 
 from fuseboard_consumer import store
-from fuseboard_consumer.decode import Accepted, Rejected, RejectionReason, reject
+from fuseboard_consumer.decode import Accepted, Rejected, RejectionReason, reject_event
 from fuseboard_consumer.health import MinuteUsage, fold_health
 from fuseboard_schema.database import connect_database
 
 log = logging.getLogger(__name__)
+
+SECONDS_PER_DAY = 86_400
 
 # what PostgreSQL says when the data itself is at fault, so that trying again cannot help
 REFUSED = (psycopg.DataError, psycopg.IntegrityError)
@@ -21,7 +24,7 @@ REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 class Batch(NamedTuple):
     """Accepted events with their rows for the staging table, and what was refused beside them."""
 
-    accepted: list[Accepted]
+    accepted: Accepted
     rows: list[tuple[Any, ...]]
     rejected: list[Rejected]
 
@@ -61,7 +64,7 @@ class BatchStore:
         except REFUSED as error:
             # the partition of a day may have been dropped since; the second try makes it again
             self._days.clear()
-            if len(batch.accepted) > 1:
+            if len(batch.rows) > 1:
                 for half in _halve(batch):
                     self.store_batch(half)
             else:
@@ -71,7 +74,7 @@ class BatchStore:
         self._ensure_partitions(batch)
         with self.connection.transaction():
             rejected = list(batch.rejected)
-            if batch.accepted:
+            if batch.rows:
                 providers = self._register_providers(batch)
                 store.copy_staged_requests(self.connection, batch.rows)
                 minutes = store.insert_requests(self.connection)
@@ -84,39 +87,39 @@ class BatchStore:
         try:
             self._store(batch)
         except REFUSED:
-            refused = [_refuse(accepted, str(error)) for accepted in batch.accepted]
             log.warning("event_refused_by_database error=%r", str(error))
-            self._store(Batch([], [], batch.rejected + refused))
+            refused = _reject_at(batch, range(len(batch.rows)), "refused_by_database", str(error))
+            self._store(Batch(batch.accepted.slice(0, 0), [], batch.rejected + refused))
 
     def _ensure_partitions(self, batch: Batch) -> None:
-        days = {accepted.event.occurred_at.astimezone(UTC).date() for accepted in batch.accepted}
-        for day in sorted(days - self._days):
+        for day in sorted(_list_days(batch) - self._days):
             store.ensure_request_partition(self.connection, day)
             self._days.add(day)
 
     def _register_providers(self, batch: Batch) -> list[str]:
-        providers = sorted({accepted.event.provider for accepted in batch.accepted})
+        providers = sorted({event.provider for event in batch.accepted.events})
         if not self._providers.issuperset(providers):
             store.register_providers(self.connection, providers)
         return providers
 
     def _find_conflicts(self, batch: Batch, minutes: list[MinuteUsage]) -> list[Rejected]:
         """Find the events whose id is taken by other content: the first stays, the conflict is kept as rejected."""
-        duplicates = len(batch.accepted) - sum(minute.requests for minute in minutes)
+        duplicates = len(batch.rows) - sum(minute.requests for minute in minutes)
         if not duplicates:
             return []
-        days = [accepted.event.occurred_at.astimezone(UTC).date() for accepted in batch.accepted]
-        positions = store.select_conflicting_positions(self.connection, _midnight(min(days)), _midnight(max(days)))
+        days = _list_days(batch)
+        positions = store.select_conflicting_positions(self.connection, min(days), max(days))
         log.info("duplicate_events duplicates=%d conflicts=%d", duplicates, len(positions))
-        return [_reject_conflict(batch.accepted[position]) for position in positions]
+        detail = "event_id: taken by a stored request with other content, which stays"
+        return _reject_at(batch, positions, "conflicting_duplicate", detail)
 
     def _update_health(self, providers: list[str], minutes: list[MinuteUsage]) -> None:
         """Lock, fold and write the health rows: last, so that no lock is held while rows are inserted."""
         by_provider = {
             provider: list(group) for provider, group in groupby(sorted(minutes, key=_get_provider), key=_get_provider)
         }
-        for health in store.select_health_for_update(self.connection, sorted(by_provider)):
-            store.update_health(self.connection, fold_health(health, by_provider[health.provider]))
+        known = store.select_health_for_update(self.connection, sorted(by_provider))
+        store.update_health(self.connection, [fold_health(health, by_provider[health.provider]) for health in known])
         self._providers.update(providers)
 
 
@@ -124,30 +127,19 @@ def _get_provider(minute: MinuteUsage) -> str:
     return minute.provider
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)
+def _list_days(batch: Batch) -> set[date]:
+    days = {int(epoch // SECONDS_PER_DAY) for epoch in batch.accepted.epochs}
+    return {date(1970, 1, 1) + timedelta(days=day) for day in days}
 
 
 def _halve(batch: Batch) -> tuple[Batch, Batch]:
-    middle = len(batch.accepted) // 2
-    first = Batch(batch.accepted[:middle], batch.rows[:middle], batch.rejected)
-    return first, Batch(batch.accepted[middle:], [_move_row(row, -middle) for row in batch.rows[middle:]], [])
+    middle = len(batch.rows) // 2
+    first = Batch(batch.accepted.slice(0, middle), batch.rows[:middle], batch.rejected)
+    # a row's first column is its position in the batch
+    rows = [(row[0] - middle, *row[1:]) for row in batch.rows[middle:]]
+    return first, Batch(batch.accepted.slice(middle, len(batch.rows)), rows, [])
 
 
-def _move_row(row: tuple[Any, ...], by: int) -> tuple[Any, ...]:
-    """Give a row the position that its event has in the half."""
-    return (row[0] + by, *row[1:])
-
-
-def _reject_conflict(accepted: Accepted) -> Rejected:
-    detail = f"event_id: {accepted.event.event_id} is stored with other content; the first stays"
-    return _reject_accepted(accepted, "conflicting_duplicate", detail)
-
-
-def _refuse(accepted: Accepted, detail: str) -> Rejected:
-    return _reject_accepted(accepted, "refused_by_database", detail)
-
-
-def _reject_accepted(accepted: Accepted, reason: RejectionReason, detail: str) -> Rejected:
-    raw = accepted.event.model_dump_json(exclude_unset=True).encode()
-    return reject(accepted.entry_id, accepted.entry_index, reason, detail, raw)
+def _reject_at(batch: Batch, positions: Iterable[int], reason: RejectionReason, detail: str) -> list[Rejected]:
+    events, origins = batch.accepted.events, batch.accepted.origins
+    return [reject_event(events[position], origins[position], reason, detail) for position in positions]

@@ -26,14 +26,6 @@ _EVENTS = TypeAdapter(Annotated[list[RequestEvent], FailFast()])
 _EVENT = TypeAdapter(RequestEvent)
 
 
-class Accepted(NamedTuple):
-    """A valid event and its place in the stream."""
-
-    event: RequestEvent
-    entry_id: str
-    entry_index: int
-
-
 class Rejected(NamedTuple):
     """What could not be accepted: its place in the stream, why, and its bounded raw text."""
 
@@ -45,17 +37,29 @@ class Rejected(NamedTuple):
     raw_bytes: int
 
 
+class Accepted(NamedTuple):
+    """Valid events in parallel lists: the events, when they occurred in seconds since 1970, where they came from."""
+
+    events: list[RequestEvent]
+    epochs: list[float]
+    origins: list[tuple[str, int]]
+
+    def slice(self, start: int, stop: int) -> "Accepted":
+        """Take a run of the events."""
+        return Accepted(self.events[start:stop], self.epochs[start:stop], self.origins[start:stop])
+
+
 class Decoded(NamedTuple):
     """What a run of entries held."""
 
-    accepted: list[Accepted]
+    accepted: Accepted
     rejected: list[Rejected]
 
 
 def decode_entries(entries: list[Entry], now: datetime) -> Decoded:
     """Decode entries; `now` is aware and bounds how far ahead an event may be."""
-    decoded = Decoded([], [])
-    latest = now + MAX_AHEAD
+    decoded = Decoded(Accepted([], [], []), [])
+    latest = (now + MAX_AHEAD).timestamp()
     for entry in entries:
         try:
             _decode_entry(entry, latest, decoded)
@@ -64,7 +68,7 @@ def decode_entries(entries: list[Entry], now: datetime) -> Decoded:
     return decoded
 
 
-def _decode_entry(entry: Entry, latest: datetime, decoded: Decoded) -> None:
+def _decode_entry(entry: Entry, latest: float, decoded: Decoded) -> None:
     if len(entry.payload) > ENTRY_MAX_BYTES:
         detail = f"entry of {len(entry.payload)} bytes: the most is {ENTRY_MAX_BYTES}"
         decoded.rejected.append(reject(entry.entry_id, WHOLE_ENTRY, "entry_too_large", detail, entry.payload))
@@ -74,11 +78,10 @@ def _decode_entry(entry: Entry, latest: datetime, decoded: Decoded) -> None:
     except ValidationError:
         _decode_one_by_one(entry, latest, decoded)
         return
-    for index, event in enumerate(events):
-        _accept(event, entry.entry_id, index, latest, decoded)
+    _accept(events, [(entry.entry_id, index) for index in range(len(events))], latest, decoded)
 
 
-def _decode_one_by_one(entry: Entry, latest: datetime, decoded: Decoded) -> None:
+def _decode_one_by_one(entry: Entry, latest: float, decoded: Decoded) -> None:
     """Something in the entry is bad: find out what, so that the rest is kept."""
     try:
         items = json.loads(entry.payload, parse_int=_parse_int)
@@ -102,23 +105,33 @@ def _parse_int(digits: str) -> int | str:
     return int(digits) if len(digits) <= INT_MAX_DIGITS else digits
 
 
-def _decode_item(item: Any, entry_id: str, index: int, latest: datetime, decoded: Decoded) -> None:  # noqa: ANN401 - any JSON value
+def _decode_item(item: Any, entry_id: str, index: int, latest: float, decoded: Decoded) -> None:  # noqa: ANN401 - any JSON value
     raw = json.dumps(item)
     try:
         event = _EVENT.validate_json(raw)
     except ValidationError as error:
         decoded.rejected.append(reject(entry_id, index, _classify(error), describe_error(error), raw.encode()))
         return
-    _accept(event, entry_id, index, latest, decoded)
+    _accept([event], [(entry_id, index)], latest, decoded)
 
 
-def _accept(event: RequestEvent, entry_id: str, index: int, latest: datetime, decoded: Decoded) -> None:
-    if event.occurred_at > latest:
-        detail = f"occurred_at: {event.occurred_at.isoformat()} is more than a day ahead"
-        raw = event.model_dump_json(exclude_unset=True).encode()
-        decoded.rejected.append(reject(entry_id, index, "absurd_time", detail, raw))
+def _accept(events: list[RequestEvent], origins: list[tuple[str, int]], latest: float, decoded: Decoded) -> None:
+    epochs = [event.occurred_at.timestamp() for event in events]
+    if epochs and max(epochs) > latest:
+        for event, origin, epoch in zip(events, origins, epochs, strict=True):
+            if epoch > latest:
+                decoded.rejected.append(_reject_as_ahead(event, origin))
+            else:
+                _accept([event], [origin], latest, decoded)
         return
-    decoded.accepted.append(Accepted(event, entry_id, index))
+    decoded.accepted.events.extend(events)
+    decoded.accepted.epochs.extend(epochs)
+    decoded.accepted.origins.extend(origins)
+
+
+def _reject_as_ahead(event: RequestEvent, origin: tuple[str, int]) -> Rejected:
+    detail = f"occurred_at: {event.occurred_at.isoformat()} is more than a day ahead"
+    return reject_event(event, origin, "absurd_time", detail)
 
 
 def _classify(error: ValidationError) -> RejectionReason:
@@ -132,6 +145,11 @@ def describe_error(error: ValidationError) -> str:
         f"{'.'.join(map(str, item['loc'])) or 'event'}: {item['msg']}"
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def reject_event(event: RequestEvent, origin: tuple[str, int], reason: RejectionReason, detail: str) -> Rejected:
+    """Make the row for a valid event that was refused all the same."""
+    return reject(*origin, reason, detail, event.model_dump_json(exclude_unset=True).encode())
 
 
 def reject(entry_id: str, index: int, reason: RejectionReason, detail: str, raw: bytes) -> Rejected:

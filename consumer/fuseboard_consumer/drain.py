@@ -65,7 +65,7 @@ class Drain:
                 _finish(writing)
                 writing = None
                 if batch is not None:
-                    events += len(batch.accepted)
+                    events += len(batch.rows)
                     writing = writer.submit(self._write_batch, batch, entries, deadline)
             _finish(writing)
         if events:
@@ -109,7 +109,7 @@ class Drain:
             except DATABASE_DOWN as error:
                 self._wait_for_database(error, RETRY_MAX_SECONDS)
             else:
-                return Batch(decoded.accepted, list(build_rows(decoded.accepted, book)), decoded.rejected)
+                return Batch(decoded.accepted, build_rows(decoded.accepted, book), decoded.rejected)
         return None
 
     def _write_batch(self, batch: Batch, entries: list[Entry], deadline: float) -> None:

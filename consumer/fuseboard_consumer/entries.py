@@ -75,7 +75,7 @@ class EntryReader:
 
     def _create_group_if_missing(self, error: ResponseError) -> None:
         """A new or emptied Redis has no group: make it, from the first entry on, so that none is skipped."""
-        if not str(error).startswith(("NOGROUP", "no such key")):
+        if not str(error).startswith(("NOGROUP", "UNBLOCKED", "no such key")):
             raise error
         try:
             self._redis.xgroup_create(self._stream, CONSUMER_GROUP, id="0", mkstream=True)

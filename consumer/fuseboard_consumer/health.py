@@ -37,8 +37,8 @@ class MinuteUsage(NamedTuple):
     success_seconds_sum: Decimal
     success_seconds_count: int
     last_success_at: datetime | None
-    last_failure_at: datetime | None
-    last_error_type: str | None
+    # of each failure: its type and, at the same place, its time
+    error_types: list[str | None] | None
     failed_at: list[datetime] | None
 
 
@@ -49,30 +49,33 @@ def fold_health(health: Health, minutes: list[MinuteUsage]) -> Health:
     than the newest success, as far as events have arrived.
     """
     last_success_at = _latest(health.last_success_at, *(minute.last_success_at for minute in minutes))
-    last_failure_at = _latest(health.last_failure_at, *(minute.last_failure_at for minute in minutes))
-    newest_failure = max(minutes, key=lambda minute: _sort_key(minute.last_failure_at))
-    is_newer = newest_failure.last_failure_at is not None and newest_failure.last_failure_at == last_failure_at
+    failures = [
+        failure for minute in minutes for failure in zip(minute.failed_at or (), minute.error_types or (), strict=True)
+    ]
+    known = (health.last_failure_at, health.last_error_type)
+    last_failure_at, last_error_type = max([known, *failures], key=lambda failure: _sort_key(failure[0]))
     rolling = _roll(health.rolling_minutes, minutes)
     requests, successes, success_microseconds, timed = (sum(column) for column in zip(*rolling.values(), strict=True))
     return health._replace(
         total_requests=health.total_requests + sum(minute.requests for minute in minutes),
         successful_requests=health.successful_requests + sum(minute.successes for minute in minutes),
         failed_requests=health.failed_requests + sum(minute.failures for minute in minutes),
-        failure_count=_count_failures(health, minutes, last_success_at),
+        failure_count=_count_failures(health, failures, last_success_at),
         last_success_at=last_success_at,
         last_failure_at=last_failure_at,
-        last_error_type=newest_failure.last_error_type if is_newer else health.last_error_type,
+        last_error_type=last_error_type,
         rolling_minutes=rolling,
         rolling_success_rate=_divide(100 * successes, requests, 2),
         rolling_avg_response_seconds=_divide(success_microseconds, timed * MICROSECONDS, 6),
     )
 
 
-def _count_failures(health: Health, minutes: list[MinuteUsage], last_success_at: datetime | None) -> int:
+def _count_failures(
+    health: Health, failures: list[tuple[datetime, str | None]], last_success_at: datetime | None
+) -> int:
     """Count failures after the newest success; those counted before stand unless a newer success has come."""
     kept = health.failure_count if last_success_at == health.last_success_at else 0
-    fresh = (at for minute in minutes for at in minute.failed_at or ())
-    return kept + sum(1 for at in fresh if last_success_at is None or at > last_success_at)
+    return kept + sum(1 for at, _ in failures if last_success_at is None or at > last_success_at)
 
 
 def _roll(rolling: dict[str, list[int]], minutes: list[MinuteUsage]) -> dict[str, list[int]]:

@@ -73,8 +73,8 @@ class DrainQueue(Queue):
         connection: Redis,
         queue_key: str,
         job_id: str,
-        *_options: Any,
-        **_named: Any,  # noqa: ANN401
+        *_options: object,
+        **_named: object,
     ) -> tuple[Job, Queue] | None:
         queue = cast("DrainQueue", cls.from_queue_key(queue_key, connection=connection))
         try:

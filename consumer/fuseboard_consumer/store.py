@@ -1,7 +1,7 @@
 """One typed function per statement of the consumer. None of them opens or ends a transaction."""
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from psycopg import Connection
@@ -14,7 +14,6 @@ from fuseboard_consumer.rows import STAGED_COLUMNS
 from fuseboard_schema.sql import load_sql
 
 Database = Connection[TupleRow]
-_COPY_STAGED = f"COPY staged_requests ({', '.join(STAGED_COLUMNS)}) FROM STDIN".encode()
 
 
 def create_staged_requests(connection: Database) -> None:
@@ -22,10 +21,13 @@ def create_staged_requests(connection: Database) -> None:
     connection.execute(load_sql(__package__, "create_staged_requests"))
 
 
-def copy_staged_requests(connection: Database, rows: Iterable[Sequence[Any]]) -> None:
-    """Fill the staging table with rows of STAGED_COLUMNS."""
-    with connection.cursor() as cursor, cursor.copy(_COPY_STAGED) as copy:
-        for row in rows:
+def copy_staged_requests(connection: Database, rows: Sequence[Sequence[Any]]) -> None:
+    """Fill the staging table with rows of STAGED_COLUMNS; columns that no row fills are left out, as most are empty."""
+    columns = list(zip(STAGED_COLUMNS, zip(*rows, strict=True), strict=True))
+    filled = [(name, values) for name, values in columns if values.count(None) < len(values)]
+    statement = f"COPY staged_requests ({', '.join(name for name, _ in filled)}) FROM STDIN".encode()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in zip(*(values for _, values in filled), strict=True):
             copy.write_row(row)
 
 
@@ -35,7 +37,7 @@ def insert_requests(connection: Database) -> list[MinuteUsage]:
         return cursor.execute(load_sql(__package__, "insert_requests")).fetchall()
 
 
-def select_conflicting_positions(connection: Database, first_day: datetime, last_day: datetime) -> list[int]:
+def select_conflicting_positions(connection: Database, first_day: date, last_day: date) -> list[int]:
     """Find the staged positions whose stored request has other content, among the UTC days given."""
     days = {"first_day": first_day, "last_day": last_day}
     return [row[0] for row in connection.execute(load_sql(__package__, "select_conflicting_positions"), days)]
@@ -60,10 +62,11 @@ def select_health_for_update(connection: Database, providers: Sequence[str]) -> 
         return cursor.execute(load_sql(__package__, "select_health_for_update"), {"providers": providers}).fetchall()
 
 
-def update_health(connection: Database, health: Health) -> None:
-    """Write one folded health row."""
-    values = health._asdict() | {"rolling_minutes": Jsonb(health.rolling_minutes)}
-    connection.execute(load_sql(__package__, "update_health"), values)
+def update_health(connection: Database, rows: Sequence[Health]) -> None:
+    """Write folded health rows, in one round trip."""
+    values = [health._asdict() | {"rolling_minutes": Jsonb(health.rolling_minutes)} for health in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(load_sql(__package__, "update_health"), values)
 
 
 def ensure_request_partition(connection: Database, day: date) -> None:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo
 
+from fuseboard_schema.pricing import EXACT
+
 EVENT_VERSION: Final = 1
 EARLIEST_OCCURRED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
 TAGS_MAX_ITEMS: Final = 16
@@ -37,8 +39,9 @@ def _check_inside_completion(tokens: int | None, info: ValidationInfo) -> int | 
     return tokens
 
 
-def _round_to_microseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
+def _strip_zeros(cost: Decimal) -> Decimal:
+    """Drop trailing zeros, which every sum that the cost is part of would carry along."""
+    return EXACT.normalize(cost)
 
 
 # PostgreSQL's text holds every character but NUL
@@ -48,9 +51,10 @@ Text = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)]
 ShortText = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 CacheTokens = Annotated[Tokens | None, AfterValidator(_check_inside_prompt)]
-Seconds = Annotated[
-    float | None, Field(ge=0, le=31_536_000, allow_inf_nan=False), AfterValidator(_round_to_microseconds)
+Cost = Annotated[
+    Decimal, Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False), AfterValidator(_strip_zeros)
 ]
+Seconds = Annotated[float | None, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = (
     ShortText
@@ -73,40 +77,73 @@ class RequestEvent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[0, 1] = EVENT_VERSION
+    """Of this contract; a consumer accepts the one before as well."""
     event_id: UUID
+    """UUIDv7 made by the producer, one per attempt: what makes sending an event twice harmless."""
     request_id: Text | None = None
+    """The same for all attempts of one logical request."""
     attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Which attempt of the request this is, from 1."""
     occurred_at: Annotated[
         AwareDatetime, Field(ge=EARLIEST_OCCURRED_AT, validation_alias=AliasChoices("occurred_at", "timestamp"))
     ]
+    """End of the call, with its offset from UTC; from 2020 on and no more than a day ahead."""
     provider: Annotated[Name, Field(validation_alias=AliasChoices("provider", "provider_name"))]
+    """Who was called, e.g. claude; one not known yet is registered."""
     model: Annotated[Text, Field(validation_alias=AliasChoices("model", "model_name"))]
+    """The model that answered, as billed."""
     requested_model: Text | None = None
+    """The model that was asked for, where another one answered."""
     status: RequestStatus
+    """How the call ended."""
     error_type: Text | None = None
+    """Class of the error, e.g. the exception's name; no message."""
     http_status: Annotated[int, Field(ge=100, le=599)] | None = None
+    """The provider's HTTP status."""
     retry_after_seconds: Seconds = None
+    """What the provider's Retry-After asked for, in seconds."""
     prompt_tokens: Tokens | None = Field(None, validation_alias=AliasChoices("prompt_tokens", "input_tokens"))
+    """Input tokens including cache reads and cache writes; left out when not known, never 0 for that."""
     completion_tokens: Tokens | None = Field(None, validation_alias=AliasChoices("completion_tokens", "output_tokens"))
+    """Output tokens including reasoning; left out when not known, never 0 for that."""
     cache_read_tokens: CacheTokens = None
+    """The part of prompt_tokens that was read from the provider's cache."""
     cache_write_tokens: CacheTokens = None
+    """The part of prompt_tokens that was written to the provider's cache for the usual few minutes."""
     cache_write_1h_tokens: CacheTokens = None
+    """The part of prompt_tokens that was written to the provider's cache for an hour; not in cache_write_tokens."""
     reasoning_tokens: Annotated[Tokens | None, AfterValidator(_check_inside_completion)] = None
+    """The part of completion_tokens that was reasoning."""
     total_tokens: Tokens | None = None
+    """The provider's own total, to be compared with the parts; nothing is priced by it."""
     web_searches: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Searches that the provider made and charges by call."""
     usage_source: UsageSource = "provider"
+    """Who counted the tokens: the provider, an estimate, or the part of a broken stream that arrived."""
     service_tier: Name = "standard"
+    """The tier that was billed, e.g. batch; default and auto mean standard."""
     duration_seconds: Seconds = None
+    """From the call to its end, in seconds."""
     time_to_first_token_seconds: Seconds = None
+    """From the call to the first token, in seconds."""
     is_fallback: bool = False
+    """Whether another provider should have served the request."""
     original_provider: Name | None = None
-    cost_usd: Annotated[Decimal, Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False)] | None = None
+    """The provider that should have served a fallback."""
+    cost_usd: Cost | None = None
+    """The real charge in USD, only where the caller knows it; best as a string. It is then the cost."""
     worker_id: Text | None = None
+    """Which worker made the call."""
     circuit_epoch: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    """Epoch of the circuit that the worker saw when it chose the provider."""
     admission: Admission | None = None
+    """How the circuit let the call through."""
     lease_id: Name | None = None
+    """The lease of a probe."""
     tags: Annotated[dict[TagKey, ShortText], Field(max_length=TAGS_MAX_ITEMS)] | None = None
+    """What costs are grouped by: team, feature, tenant."""
     metadata: Annotated[dict[TagKey, MetadataValue], Field(max_length=METADATA_MAX_ITEMS)] | None = None
+    """Anything else, flat and small; no prompts, completions or keys."""
 
 
 class RequestFields(TypedDict, total=False):

@@ -29,11 +29,29 @@ def _parse_row(row: dict[str, Any]) -> Price | None:
 
 
 def parse_windows(windows: list[dict[str, Any]] | None) -> tuple[Window, ...]:
-    """Parse the JSON form, a list of {"weekdays": [1-7], "hours": [["HH:MM", "HH:MM"]]}."""
+    """Parse the JSON form, a list of {"weekdays": [1-7], "hours": [["HH:MM", "HH:MM"]]}, in UTC.
+
+    Raises ValueError, TypeError or KeyError for any other form, and for hours that run over midnight.
+    """
     return tuple(
         Window(
-            frozenset(window["weekdays"]),
-            tuple((time.fromisoformat(start), time.fromisoformat(end)) for start, end in window["hours"]),
+            frozenset(_check_weekday(day) for day in window["weekdays"]),
+            tuple(_parse_hours(start, end) for start, end in window["hours"]),
         )
         for window in windows or ()
     )
+
+
+def _check_weekday(day: object) -> int:
+    if isinstance(day, int) and day in range(1, 8):
+        return day
+    raise ValueError(f"weekdays: {day!r} is none of 1 (Monday) to 7 (Sunday)")
+
+
+def _parse_hours(start: str, end: str) -> tuple[time, time]:
+    hours = time.fromisoformat(start), time.fromisoformat(end)
+    if any(hour.tzinfo for hour in hours):
+        raise ValueError(f"hours: {start} to {end}: hours are in UTC and carry no offset")
+    if hours[1] not in (time.min, max(hours)) or hours[0] == hours[1] != time.min:
+        raise ValueError(f"hours: {start} to {end}: hours over midnight are two windows, the first one to 00:00")
+    return hours

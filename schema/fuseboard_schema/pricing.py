@@ -1,6 +1,6 @@
 """Exact cost: which price row applies to a request, and what the request costs. Pure: values in, values out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 # wide enough for any bounded count times any rate; should it not be, Inexact raises instead of rounding
 EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 ZERO: Final = Decimal(0)
+STANDARD_TIER: Final = "standard"
+# names of models come from outside: without a bound an invented stream of them would fill the memory
+GROUPS_MAX: Final = 10_000
 # what providers call their ordinary tier
 STANDARD_TIER_NAMES: Final = frozenset({"default", "auto"})
 
@@ -100,7 +103,8 @@ def compute_cost(usage: Usage, price: Price) -> Decimal | None:
     if input_rate is None or output_rate is None:
         return None
     if prompt is None or completion is None:
-        return _compute_cost_of_unknown(usage, price)
+        filled = _fill_uncharged_counts(usage, price)
+        return None if filled is None else compute_cost(filled, price)
     cost = EXACT.multiply(completion, output_rate)
     if read or write or write_1h:
         cached = ((read or 0, price.cache_read_usd_per_token), (write or 0, price.cache_write_usd_per_token),
@@ -120,11 +124,16 @@ def compute_cost(usage: Usage, price: Price) -> Decimal | None:
     return cost
 
 
-def _compute_cost_of_unknown(usage: Usage, price: Price) -> Decimal | None:
-    """A count that is not known costs nothing only where nothing is charged, as on a local provider."""
-    rates = (price.input_usd_per_token, price.output_usd_per_token, price.cache_read_usd_per_token,
-             price.cache_write_usd_per_token, price.cache_write_1h_usd_per_token)  # fmt: skip
-    return None if any(rates) or usage.web_searches else ZERO
+def _fill_uncharged_counts(usage: Usage, price: Price) -> Usage | None:
+    """A count that is not known matters only where it is charged: not on a local provider, not on an embedding."""
+    input_rates = (price.input_usd_per_token, price.cache_read_usd_per_token,
+                   price.cache_write_usd_per_token, price.cache_write_1h_usd_per_token)  # fmt: skip
+    if usage.completion_tokens is None:
+        usage = usage._replace(completion_tokens=None if price.output_usd_per_token else 0)
+    if usage.prompt_tokens is None and not any(input_rates):
+        cached = (usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens)
+        usage = usage._replace(prompt_tokens=sum(count or 0 for count in cached))
+    return None if usage.prompt_tokens is None or usage.completion_tokens is None else usage
 
 
 def choose_price(prices: Iterable[Price], at: datetime, prompt_tokens: int | None) -> Price | None:
@@ -145,7 +154,7 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price], baseline: tuple[str, str]) -> None:
         self._prices = tuple(prices)
-        self._baseline = baseline
+        self._baseline = (*baseline, STANDARD_TIER)
         self._groups: dict[tuple[str, str, str], list[list[Price]]] = {}
         # models whose price depends on nothing but their name and tier, which are most: no choice to make
         self._fixed: dict[tuple[str, str, str], Price] = {}
@@ -160,6 +169,9 @@ class PriceBook:
             return fixed
         groups = self._groups.get(key)
         if groups is None:
+            if len(self._groups) >= GROUPS_MAX:
+                self._groups.clear()
+                self._fixed.clear()
             groups = self._groups[key] = self._group_by_pattern(*key)
             if groups and len(groups[0]) == 1 and groups[0][0].is_unconditional:
                 self._fixed[key] = groups[0][0]
@@ -177,12 +189,16 @@ class PriceBook:
         """
         price = baseline = None
         cost, baseline_cost = reported_cost_usd, None
-        if reported_cost_usd is None:
-            price = self.find_price(provider, model, service_tier, at, usage.prompt_tokens)
+        if cost is None:
+            price = self._fixed.get((provider, model, service_tier)) or self.find_price(
+                provider, model, service_tier, at, usage.prompt_tokens
+            )
             cost = None if price is None else compute_cost(usage, price)
         if served:
-            baseline = self.find_price(*self._baseline, "standard", at, usage.prompt_tokens)
-            baseline_cost = None if baseline is None else compute_cost(usage, baseline)
+            baseline = self._fixed.get(self._baseline) or self.find_price(*self._baseline, at, usage.prompt_tokens)
+            if baseline is not None:
+                # most often the baseline is the very row that priced the request
+                baseline_cost = cost if baseline is price else compute_cost(usage, baseline)
         return Charge(
             cost,
             None if price is None else price.price_id,
@@ -197,8 +213,12 @@ class PriceBook:
         for price in self._prices:
             if price.provider == provider and price.service_tier == tier and match_model(price.model_pattern, model):
                 groups.setdefault(price.model_pattern, []).append(price)
-        specific_first: Callable[[str], tuple[bool, int]] = lambda pattern: ("*" in pattern, -len(pattern))  # noqa: E731
-        return [groups[pattern] for pattern in sorted(groups, key=specific_first)]
+        return [groups[pattern] for pattern in sorted(groups, key=_rank_pattern)]
+
+
+def _rank_pattern(pattern: str) -> tuple[bool, int]:
+    """A name goes before a pattern, and of patterns the one with the most literal characters."""
+    return "*" in pattern, -len(pattern.replace("*", ""))
 
 
 def compute_savings(

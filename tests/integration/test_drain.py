@@ -1,20 +1,49 @@
-import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from psycopg import Connection
-from psycopg.rows import TupleRow, dict_row
 from redis import Redis
 
-from consumers import count_pending, drain_all, is_drained, make_settings, running_drain, shorten_waits
+from consumers import drain_all, is_drained, make_settings, running_drain, shorten_waits
 from events import add_entry, make_event
 from fuseboard_schema.settings import Settings
-from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
+from fuseboard_schema.stream import name_event_stream
+from queries import Database, fetch_row, fetch_value
 from waiting import wait_until
 
-Database = Connection[TupleRow]
+EVERY_FIELD = {
+    "request_id": "r-1",
+    "attempt": 2,
+    "provider": "openai",
+    "model": "gpt-4o",
+    "requested_model": "gpt-4",
+    "status": "rate_limited",
+    "error_type": "RateLimitError",
+    "http_status": 429,
+    "retry_after_seconds": 1.5,
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "cache_read_tokens": 40,
+    "cache_write_tokens": 30,
+    "cache_write_1h_tokens": 20,
+    "reasoning_tokens": 5,
+    "total_tokens": 120,
+    "web_searches": 1,
+    "usage_source": "partial",
+    "service_tier": "batch",
+    "duration_seconds": 0.1234564,
+    "time_to_first_token_seconds": 0.05,
+    "is_fallback": True,
+    "original_provider": "claude",
+    "cost_usd": "0.00000000123",
+    "worker_id": 'a\\b\t"c"\nd',
+    "circuit_epoch": 3,
+    "admission": "probe",
+    "lease_id": "lease",
+    "tags": {"team": "grün", "q": 'say "hi"\\'},
+    "metadata": {"n": 1, "x": 0.5, "ok": True, "none": None},
+}
 
 
 @pytest.fixture
@@ -23,52 +52,10 @@ def settings(database_url: str, redis_url: str, namespace: str, monkeypatch: pyt
     return make_settings(database_url, redis_url, namespace, FUSEBOARD_CLAIM_IDLE_SECONDS="0.3")
 
 
-def fetch_row(connection: Database, query: str) -> dict[str, Any]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(query.encode()).fetchone()
-    assert row is not None
-    return row
-
-
-def fetch_value(connection: Database, query: str) -> Any:  # noqa: ANN401 - whatever the column holds
-    return next(iter(fetch_row(connection, query).values()))
-
-
 def test_every_field_of_an_event_reaches_its_column(
     settings: Settings, redis_client: Redis, connection: Database
 ) -> None:
-    event = make_event(
-        request_id="r-1",
-        attempt=2,
-        provider="openai",
-        model="gpt-4o",
-        requested_model="gpt-4",
-        status="rate_limited",
-        error_type="RateLimitError",
-        http_status=429,
-        retry_after_seconds=1.5,
-        prompt_tokens=100,
-        completion_tokens=20,
-        cache_read_tokens=40,
-        cache_write_tokens=30,
-        cache_write_1h_tokens=20,
-        reasoning_tokens=5,
-        total_tokens=120,
-        web_searches=1,
-        usage_source="partial",
-        service_tier="batch",
-        duration_seconds=0.1234564,
-        time_to_first_token_seconds=0.05,
-        is_fallback=True,
-        original_provider="claude",
-        cost_usd="0.00000000123",
-        worker_id='a\\b\t"c"\nd',
-        circuit_epoch=3,
-        admission="probe",
-        lease_id="lease",
-        tags={"team": "grün", "q": 'say "hi"\\'},
-        metadata={"n": 1, "x": 0.5, "ok": True, "none": None},
-    )
+    event = make_event(**EVERY_FIELD)
     add_entry(redis_client, settings.namespace, [event])
 
     drain_all(redis_client, settings)
@@ -227,91 +214,3 @@ def test_a_price_edited_in_the_table_takes_effect_without_a_restart(
             return bool(fetch_value(connection, "SELECT count(*) FROM llm_requests WHERE cost_usd = 10"))
 
         wait_until(is_priced)
-
-
-def test_events_of_any_day_land_in_a_partition_of_their_day(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    days = [
-        datetime(2020, 1, 1, tzinfo=UTC),
-        datetime(2023, 11, 16, 23, 59, 59, 999999, tzinfo=UTC),
-        datetime.now(UTC) + timedelta(hours=20),
-    ]
-    add_entry(redis_client, settings.namespace, [make_event(occurred_at=day) for day in days])
-
-    drain_all(redis_client, settings)
-
-    stored = connection.execute("SELECT tableoid::regclass::text, occurred_at FROM llm_requests ORDER BY 2").fetchall()
-    assert stored == [(f"llm_requests_{day:%Y%m%d}", day) for day in days]
-
-
-def test_a_partition_dropped_behind_the_consumers_back_is_made_again(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    day = datetime(2024, 2, 29, 12, tzinfo=UTC)
-    with running_drain(redis_client, settings):
-        add_entry(redis_client, settings.namespace, [make_event(occurred_at=day)])
-        wait_until(lambda: is_drained(redis_client, settings.namespace))
-        connection.execute("DROP TABLE llm_requests_20240229")
-        add_entry(redis_client, settings.namespace, [make_event(occurred_at=day) for _ in range(3)])
-        wait_until(lambda: is_drained(redis_client, settings.namespace))
-
-    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 3
-    assert fetch_value(connection, "SELECT count(*) FROM llm_rejected_events") == 0
-
-
-def test_entries_of_a_dead_consumer_are_claimed_back(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    stream = name_event_stream(settings.namespace)
-    for _ in range(5):
-        add_entry(redis_client, settings.namespace, [make_event()])
-    redis_client.xgroup_create(stream, CONSUMER_GROUP, id="0")
-    redis_client.xreadgroup(CONSUMER_GROUP, "dead", {stream: ">"}, count=3)
-    assert count_pending(redis_client, settings.namespace) == 3
-
-    drain_all(redis_client, settings)
-
-    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 5
-    assert count_pending(redis_client, settings.namespace) == 0
-
-
-def test_a_stream_that_vanished_with_its_group_is_read_again_from_its_first_entry(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    with running_drain(redis_client, settings):
-        add_entry(redis_client, settings.namespace, [make_event()])
-        wait_until(lambda: fetch_value(connection, "SELECT count(*) FROM llm_requests") == 1)
-        redis_client.delete(name_event_stream(settings.namespace))
-        add_entry(redis_client, settings.namespace, [make_event()])
-        wait_until(lambda: fetch_value(connection, "SELECT count(*) FROM llm_requests") == 2)
-
-
-def test_many_small_entries_become_few_transactions(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    with redis_client.pipeline() as pipeline:
-        for _ in range(3000):
-            pipeline.xadd(name_event_stream(settings.namespace), {"events": json.dumps([make_event()])})
-        pipeline.execute()
-
-    drain_all(redis_client, settings)
-
-    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 3000
-    assert fetch_value(connection, "SELECT count(DISTINCT xmin::text) FROM llm_requests") <= 8
-
-
-def test_a_batch_is_stored_whole_or_not_at_all(settings: Settings, redis_client: Redis, connection: Database) -> None:
-    connection.execute("ALTER TABLE llm_provider_health RENAME TO elsewhere")
-    add_entry(redis_client, settings.namespace, [make_event()])
-
-    with pytest.raises(Exception, match="llm_provider_health"), running_drain(redis_client, settings) as errors:
-        wait_until(lambda: errors)
-
-    connection.execute("ALTER TABLE elsewhere RENAME TO llm_provider_health")
-    assert (
-        fetch_value(connection, "SELECT (SELECT count(*) FROM llm_requests) + (SELECT count(*) FROM llm_usage_deltas)")
-        == 0
-    )
-    drain_all(redis_client, settings)
-    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 1

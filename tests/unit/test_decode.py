@@ -20,7 +20,9 @@ def decode(payload: list[Any] | str | bytes) -> Decoded:
 def test_good_events_keep_their_place() -> None:
     decoded = decode([make_event(model="a"), make_event(model="b")])
 
-    assert [(a.event.model, a.entry_id, a.entry_index) for a in decoded.accepted] == [("a", "1-0", 0), ("b", "1-0", 1)]
+    assert [event.model for event in decoded.accepted.events] == ["a", "b"]
+    assert decoded.accepted.origins == [("1-0", 0), ("1-0", 1)]
+    assert decoded.accepted.epochs == [event.occurred_at.timestamp() for event in decoded.accepted.events]
     assert decoded.rejected == []
 
 
@@ -42,7 +44,7 @@ def test_good_events_keep_their_place() -> None:
 def test_one_bad_event_is_kept_with_its_field_named_and_stops_no_neighbour(bad: object, named: str) -> None:
     decoded = decode([make_event(), bad, make_event()])
 
-    assert [accepted.entry_index for accepted in decoded.accepted] == [0, 2]
+    assert [index for _, index in decoded.accepted.origins] == [0, 2]
     assert [(r.entry_index, r.reason) for r in decoded.rejected] == [(1, "invalid_event")]
     assert decoded.rejected[0].detail.startswith(named)
     assert json.loads(decoded.rejected[0].raw_text) == bad
@@ -55,7 +57,7 @@ def test_a_lone_surrogate_and_a_number_of_thousands_of_digits_spoil_only_their_e
 
     decoded = decode(f"[{good},{surrogate},{digits},{good}]")
 
-    assert [accepted.entry_index for accepted in decoded.accepted] == [0, 3]
+    assert [index for _, index in decoded.accepted.origins] == [0, 3]
     assert [rejected.entry_index for rejected in decoded.rejected] == [1, 2]
 
 
@@ -95,7 +97,7 @@ def test_a_poison_entry_is_refused_whole_with_bounded_text(payload: bytes, reaso
     assert decoded.rejected[0].raw_bytes == len(payload)
     assert len(decoded.rejected[0].raw_text) <= 4 * 65_536
     assert "\x00" not in decoded.rejected[0].raw_text
-    assert [accepted.entry_id for accepted in decoded.accepted] == ["2-0"]
+    assert decoded.accepted.origins == [("2-0", 0)]
 
 
 def test_an_entry_may_hold_no_more_events_than_the_bound_once_one_is_bad() -> None:
@@ -111,11 +113,11 @@ def test_an_absurd_time_is_refused_as_such(occurred_at: datetime) -> None:
 
     assert [(r.entry_index, r.reason) for r in decoded.rejected] == [(0, "absurd_time")]
     assert "occurred_at" in decoded.rejected[0].detail
-    assert len(decoded.accepted) == 1
+    assert len(decoded.accepted.events) == 1
 
 
 def test_events_of_the_version_before_are_accepted_under_their_old_names() -> None:
     old = make_event(version=0)
     old["provider_name"] = old.pop("provider")
 
-    assert decode([old]).accepted[0].event.provider == "claude"
+    assert decode([old]).accepted.events[0].provider == "claude"

@@ -24,8 +24,7 @@ def make_minute(minute: int, success_at: list[float], failure_at: list[float]) -
         Decimal(2) * len(successes),
         len(successes),
         max(successes, default=None),
-        max(failures, default=None),
-        "ReadTimeout" if failures else None,
+        ["ReadTimeout"] * len(failures) or None,
         failures or None,
     )
 

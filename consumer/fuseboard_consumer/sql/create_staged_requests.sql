@@ -23,7 +23,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_requests (
     web_searches          integer,
     usage_source          text NOT NULL,
     service_tier          text NOT NULL,
-    duration_seconds      numeric,
+    duration_seconds      numeric(14, 6),
     time_to_first_token_seconds double precision,
     original_provider     text,
     worker_id             text,

@@ -170,9 +170,7 @@ SELECT
     coalesce(sum(duration_seconds) FILTER (WHERE status = 'success'), 0) AS success_seconds_sum,
     count(duration_seconds) FILTER (WHERE status = 'success') AS success_seconds_count,
     max(occurred_at) FILTER (WHERE status = 'success') AS last_success_at,
-    max(occurred_at) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS last_failure_at,
-    (array_agg(error_type ORDER BY occurred_at DESC)
-        FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')))[1] AS last_error_type,
+    array_agg(error_type) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS error_types,
     array_agg(occurred_at) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failed_at
 FROM inserted
 GROUP BY provider, minute_start;

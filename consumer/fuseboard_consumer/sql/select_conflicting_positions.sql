@@ -3,8 +3,8 @@
 SELECT staged.position
 FROM staged_requests AS staged
 JOIN llm_requests AS stored USING (event_id)
-WHERE stored.occurred_at >= %(first_day)s
-    AND stored.occurred_at < %(last_day)s + interval '1 day'
+WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
+    AND stored.occurred_at < (%(last_day)s::date + 1)::timestamp AT TIME ZONE 'UTC'
     AND (
         stored.occurred_at,
         stored.request_id,

@@ -24,7 +24,8 @@ CREATE TABLE llm_requests (
     web_searches          integer,
     usage_source          text NOT NULL,
     service_tier          text NOT NULL,
-    duration_seconds      numeric,
+    -- to the microsecond, exact, so that sums do not depend on their order
+    duration_seconds      numeric(14, 6),
     time_to_first_token_seconds double precision,
     original_provider     text,
     worker_id             text,
