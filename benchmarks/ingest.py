@@ -43,7 +43,7 @@ RUN_CONSUMER = (
     "run_consumer(read_settings())"
 )
 # COPY takes the column of the table where the staging table has seconds since 1970 and a position
-COPY_COLUMNS = tuple("occurred_at" if name == "occurred_at_epoch" else name for name in STAGED_COLUMNS[1:])
+COPY_COLUMNS = tuple("occurred_at" if name == "occurred_at_us" else name for name in STAGED_COLUMNS[1:])
 JOB_EVENTS = {"rq_fork": 60, "rq_simple": 600}
 
 

@@ -60,7 +60,7 @@ class BatchStore:
         Raises psycopg.OperationalError when PostgreSQL is down; nothing of the transaction in hand is stored then.
         """
         try:
-            self._store(batch)
+            self._store_once(batch)
         except REFUSED as error:
             # the partition of a day may have been dropped since; the second try makes it again
             self._days.clear()
@@ -70,14 +70,21 @@ class BatchStore:
             else:
                 self._store_alone(batch, error)
 
-    def _store(self, batch: Batch) -> None:
+    def _store_once(self, batch: Batch) -> None:
+        """Store each event that is not stored yet; nearly always that is all of them, so that is tried first."""
+        try:
+            self._store(batch, all_new=True)
+        except psycopg.errors.UniqueViolation:
+            self._store(batch, all_new=False)
+
+    def _store(self, batch: Batch, *, all_new: bool) -> None:
         self._ensure_partitions(batch)
         with self.connection.transaction():
             rejected = list(batch.rejected)
             if batch.rows:
                 providers = self._register_providers(batch)
                 store.copy_staged_requests(self.connection, batch.rows)
-                minutes = store.insert_requests(self.connection)
+                minutes = store.insert_requests(self.connection, all_new=all_new)
                 rejected += self._find_conflicts(batch, minutes)
                 self._update_health(providers, minutes)
             if rejected:
@@ -85,11 +92,11 @@ class BatchStore:
 
     def _store_alone(self, batch: Batch, error: psycopg.Error) -> None:
         try:
-            self._store(batch)
+            self._store_once(batch)
         except REFUSED:
             log.warning("event_refused_by_database error=%r", str(error))
             refused = _reject_at(batch, range(len(batch.rows)), "refused_by_database", str(error))
-            self._store(Batch(batch.accepted.slice(0, 0), [], batch.rejected + refused))
+            self._store_once(Batch(batch.accepted.slice(0, 0), [], batch.rejected + refused))
 
     def _ensure_partitions(self, batch: Batch) -> None:
         for day in sorted(_list_days(batch) - self._days):

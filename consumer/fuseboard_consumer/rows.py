@@ -11,7 +11,7 @@ from fuseboard_schema.pricing import Charge, PriceBook, Usage
 STAGED_COLUMNS: Final = (
     "position",
     "event_id",
-    "occurred_at_epoch",
+    "occurred_at_us",
     "request_id",
     "attempt",
     "http_status",
@@ -68,7 +68,7 @@ def build_rows(accepted: Accepted, book: PriceBook) -> list[tuple[Any, ...]]:
         (
             position,
             event.event_id.hex,
-            epoch,
+            round(epoch * 1_000_000),
             *_get_plain_fields(event),
             None if event.tags is None else json.dumps(event.tags),
             None if event.metadata is None else json.dumps(event.metadata),

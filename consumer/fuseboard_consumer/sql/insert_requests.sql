@@ -45,7 +45,7 @@ WITH inserted AS (
     SELECT
         event_id,
         request_id,
-        to_timestamp(occurred_at_epoch),
+        to_timestamp(occurred_at_us / 1000000.0::double precision),
         attempt,
         http_status,
         is_fallback,

@@ -38,7 +38,7 @@ WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
         stored.metadata,
         stored.reported_cost_usd
     ) IS DISTINCT FROM (
-        to_timestamp(staged.occurred_at_epoch),
+        to_timestamp(staged.occurred_at_us / 1000000.0::double precision),
         staged.request_id,
         staged.attempt,
         staged.http_status,
