@@ -158,6 +158,7 @@ def test_an_idle_consumer_asks_redis_next_to_nothing(
     before = count_commands(redis)
     time.sleep(4)
 
+    assert consumer.process.poll() is None
     # a read and a claim a second; a worker that polled in a loop would send thousands
     assert count_commands(redis) - before < 100
 
