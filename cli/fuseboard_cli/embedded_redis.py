@@ -21,9 +21,10 @@ def plan_redis(root: Path, sockets: Path) -> ServerPlan:
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "dir": str(data),
-        # the stream is the queue: what was acknowledged must outlive the process
+        # the stream is the queue: what was acknowledged must outlive the process. With "everysec" Redis may answer
+        # up to two seconds before it writes, so that even a killed process loses entries
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "always",
         "save": "",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",

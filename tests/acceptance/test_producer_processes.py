@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from producer_tools import PrivateRedis, read_events, read_spool, run_private_redis, run_script, start_script
 from fuseboard_schema.redis_client import connect_redis
+from producer_tools import PrivateRedis, read_events, read_spool, run_private_redis, run_script, start_script
 from waiting import wait_until
 
 MAKE = """
@@ -243,7 +243,7 @@ def test_what_a_killed_process_had_spooled_is_sent_by_the_next_one(
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
     # killed in the middle of a write, as it may be
-    newest = sorted(spool.glob("*.spool"))[-1]
+    newest = max(spool.glob("*.spool"))
     with newest.open("ab") as half_written:
         half_written.write(b'+ 00000000 7 [{"event_id":"torn')
     waiting = read_spool(spool)

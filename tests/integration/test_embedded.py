@@ -108,10 +108,10 @@ def test_a_cold_start_gives_servers_that_nobody_else_can_reach(root: Path) -> No
     with Embedded(root / "data") as servers:
         with psycopg.connect(servers.database_url) as database, Redis.from_url(servers.redis_url) as redis:
             row = database.execute("SELECT current_setting('listen_addresses')").fetchone()
-            ports = redis.config_get("port", "appendonly", "maxmemory-policy")
+            ports = redis.config_get("port", "appendonly", "appendfsync", "maxmemory-policy")
 
         assert row == ("",)
-        assert ports == {"port": "0", "appendonly": "yes", "maxmemory-policy": "noeviction"}
+        assert ports == {"port": "0", "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
         assert stat.S_IMODE((root / "data").stat().st_mode) == 0o700
 
 

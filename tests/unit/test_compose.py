@@ -7,7 +7,7 @@ import typer
 from jsonschema import Draft7Validator
 
 from compose import REPOSITORY, VARIABLE, interpolate, parse_seconds, read_compose
-from fuseboard_cli.main import app
+from fuseboard_cli.application import app
 from fuseboard_consumer.worker import STOP_WITHIN_SECONDS
 from fuseboard_schema.settings import Settings
 
@@ -103,7 +103,8 @@ def test_redis_keeps_what_it_has_acknowledged() -> None:
     words = SERVICES["redis"]["command"]
     options = {name: value for name, value in zip(words[1::2], words[2::2], strict=True)}  # noqa: C416 - pairs of words
 
-    assert (options["--appendonly"], options["--maxmemory-policy"]) == ("yes", "noeviction")
+    assert (options["--appendonly"], options["--appendfsync"]) == ("yes", "always")
+    assert options["--maxmemory-policy"] == "noeviction"
     assert interpolate(options["--maxmemory"], {}) == "1gb"
     assert "redis:/data" in SERVICES["redis"]["volumes"]
 

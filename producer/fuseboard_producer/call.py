@@ -1,0 +1,121 @@
+"""One LLM call being timed: what `Producer.request` gives."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Never, Self, TypedDict, Unpack
+
+from fuseboard_schema.event import RequestFields, RequestStatus, UsageSource
+
+HTTP_STATUSES: Final = range(100, 600)
+
+
+class UsageFields(TypedDict, total=False):
+    """The tokens of a call; prompt_tokens includes cache tokens, completion_tokens includes reasoning."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    reasoning_tokens: int | None
+    total_tokens: int | None
+    web_searches: int | None
+    usage_source: UsageSource
+    service_tier: str
+
+
+class CallFields(RequestFields, total=False):
+    """What may be set besides: a status, where a call failed without an exception."""
+
+    status: RequestStatus
+
+
+class Outcome(NamedTuple):
+    """How a call ended, in the event's terms."""
+
+    status: RequestStatus
+    http_status: int | None
+
+
+class Call:
+    """Time one block and record exactly one event when it is left; nothing in here raises into the block."""
+
+    def __init__(self, record: Callable[..., None], fields: dict[str, Any]) -> None:
+        self._record = record
+        self._fields = fields
+        self._started = time.perf_counter()
+
+    def set_usage(self, *unexpected: Never, **usage: Unpack[UsageFields]) -> None:
+        """Set the tokens that the provider reported, by keyword."""
+        self._set(unexpected, **usage)
+
+    def set_fields(self, *unexpected: Never, **fields: Unpack[CallFields]) -> None:
+        """Set any other field of the event, by keyword."""
+        self._set(unexpected, **fields)
+
+    def set_response_model(self, model: str) -> None:
+        """Set the model that answered; the one that was asked for becomes requested_model."""
+        self._fields.setdefault("requested_model", self._fields.get("model"))
+        self._fields["model"] = model
+
+    def mark_first_token(self) -> None:
+        """Note that the first piece of a streamed answer is here; later calls change nothing."""
+        self._fields.setdefault("time_to_first_token_seconds", time.perf_counter() - self._started)
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        fields = self._fields
+        fields.setdefault("duration_seconds", time.perf_counter() - self._started)
+        if error is not None:
+            outcome = classify_exception(error)
+            fields["status"] = outcome.status
+            fields.setdefault("error_type", type(error).__name__)
+            fields.setdefault("http_status", outcome.http_status)
+        self._record(**fields)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _set(self, unexpected: tuple[object, ...], **fields: object) -> None:
+        self._fields.update(fields)
+        if unexpected:
+            # a usage object given whole, say: the event is refused and kept instead of failing a call that succeeded
+            self._fields["unexpected_arguments"] = unexpected
+
+
+def classify_exception(error: BaseException) -> Outcome:
+    """Tell by an exception's type how a call ended; clients are recognised by their classes' names."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    # CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit: whoever called gave up, the provider did not fail
+    if not isinstance(error, Exception) or "CancelledError" in names:
+        return Outcome("cancelled", None)
+    http_status = find_http_status(error)
+    if http_status == HTTPStatus.TOO_MANY_REQUESTS or any("RateLimit" in name for name in names):
+        return Outcome("rate_limited", http_status)
+    if any("Timeout" in name for name in names):
+        return Outcome("timeout", http_status)
+    return Outcome("error", http_status)
+
+
+def find_http_status(error: BaseException) -> int | None:
+    """Find the HTTP status that an exception of an HTTP or LLM client carries."""
+    for carrier in ("status_code", "status", "response"):
+        with suppress(Exception):
+            value = getattr(error, carrier)
+            status = value.status_code if carrier == "response" else value
+            if isinstance(status, int) and status in HTTP_STATUSES:
+                return int(status)
+    return None

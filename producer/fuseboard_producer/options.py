@@ -1,0 +1,86 @@
+"""What a producer is told once: checked arguments and their defaults from the environment."""
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, model_validator
+from redis.connection import parse_url
+
+from fuseboard_schema.stream import FLUSH_MAX_EVENTS, STREAM_MAX_ENTRIES
+
+
+def _parse_redis_url(redis_url: str) -> dict[str, Any]:
+    try:
+        parts: dict[str, Any] = parse_url(redis_url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # the parser's own words may quote a part of the password
+        raise ValueError(
+            "not a redis://, rediss:// or unix:// URL (special characters in a password must be percent-encoded)"
+        ) from None
+    return parts
+
+
+def _find_redis_url(redis_url: object) -> object:
+    found = redis_url or os.environ.get("REDIS_URL")
+    if not found:
+        raise ValueError("pass it, or set REDIS_URL")
+    if isinstance(found, str):
+        _parse_redis_url(found)
+    return found
+
+
+class Options(BaseModel):
+    """The arguments of `Producer`, checked: an error names the argument and never shows the password in a URL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Producer", hide_input_in_errors=True)
+
+    redis_url: Annotated[str, BeforeValidator(_find_redis_url)]
+    namespace: str = Field("fuseboard", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    spool_dir: Path | None = None
+    worker_id: str | None = Field(None, min_length=1, max_length=256)
+    linger_seconds: float = Field(0.05, ge=0, le=60, allow_inf_nan=False)
+    flush_max_events: int = Field(FLUSH_MAX_EVENTS, ge=1, le=FLUSH_MAX_EVENTS)
+    buffer_max_events: int = Field(20_000, ge=1, le=10_000_000)
+    spool_max_bytes: int = Field(50_000_000, ge=0)
+    stream_max_entries: int = Field(STREAM_MAX_ENTRIES, ge=1)
+    redis_ca_certs: FilePath | None = None
+
+    @cached_property
+    def spool_path(self) -> Path:
+        """The directory of the spool's segments."""
+        return locate_spool(self.redis_url, self.namespace, self.spool_dir)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.buffer_max_events < self.flush_max_events:
+            raise ValueError(
+                f"buffer_max_events ({self.buffer_max_events}) is below flush_max_events ({self.flush_max_events}): "
+                "the buffer must hold one flush"
+            )
+        # an unusable home directory is better heard of here than when Redis is down
+        _ = self.spool_path
+        return self
+
+
+def locate_spool(redis_url: str, namespace: str, spool_dir: Path | None = None) -> Path:
+    """Find the directory of the segments that producers with these arguments share.
+
+    A directory that was chosen (argument or FUSEBOARD_SPOOL_DIR) belongs to one installation, wherever its Redis
+    moves; the default one is shared by all that this user runs, so there every Redis has its own.
+    Raises ValueError for a URL that is none, and where no directory was chosen and the user has no home.
+    """
+    chosen = spool_dir or os.environ.get("FUSEBOARD_SPOOL_DIR")
+    if chosen:
+        return Path(chosen).absolute() / namespace
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        raise ValueError("spool_dir is missing and this user has no home: set FUSEBOARD_SPOOL_DIR") from None
+    address = {
+        key: value for key, value in _parse_redis_url(redis_url).items() if key in {"host", "port", "db", "path"}
+    }
+    digest = hashlib.sha256(repr(sorted(address.items())).encode()).hexdigest()[:12]
+    return state.absolute() / "fuseboard" / "spool" / f"{namespace}-{digest}"
