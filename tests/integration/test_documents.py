@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from redis import Redis
 
-from fuseboard_cli.main import app
+from fuseboard_cli.application import app
 from fuseboard_consumer.decode import decode_entries
 from fuseboard_consumer.entries import Entry
 from fuseboard_schema.event import RequestEvent
@@ -50,9 +50,15 @@ README_BLOCKS = list_blocks("python", [REPOSITORY / "README.md"])
 
 @pytest.mark.parametrize("block", README_BLOCKS)
 def test_every_snippet_of_the_readme_records_good_events(
-    block: str, redis_url: str, redis_client: Redis, namespace: str, monkeypatch: pytest.MonkeyPatch
+    block: str,
+    redis_url: str,
+    redis_client: Redis,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("FUSEBOARD_SPOOL_DIR", str(tmp_path))
     # the reader's own namespace is the default one; the test's is apart from others
     named = block.replace("Producer()", f"Producer(namespace={namespace!r})")
 

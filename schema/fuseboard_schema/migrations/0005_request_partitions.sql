@@ -11,7 +11,13 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('fuseboard.request_partition'));
-    IF to_regclass(partition_name) IS NOT NULL THEN
+    -- read from the table itself: to_regclass remembers what it did not find before the wait
+    IF EXISTS (
+        SELECT
+        FROM pg_class AS partition
+        JOIN pg_class AS parent USING (relnamespace)
+        WHERE parent.oid = 'llm_requests'::regclass AND partition.relname = partition_name
+    ) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE llm_requests INCLUDING ALL)', partition_name);

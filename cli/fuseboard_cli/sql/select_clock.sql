@@ -1,0 +1,2 @@
+-- The time on PostgreSQL's host. Reads only.
+SELECT clock_timestamp();

@@ -1,0 +1,114 @@
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuseboard_cli.logs import FORMAT, LineFormatter
+from fuseboard_cli.output import clean_text, format_age, format_exact, format_usd, make_table, print_json, stdout
+from fuseboard_cli.up import describe_installation, mask_password
+from fuseboard_schema.settings import Settings
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=30))
+def test_exact_money_loses_no_digit_and_has_no_exponent(amount: Decimal) -> None:
+    text = format_exact(amount)
+
+    assert Decimal(text) == amount
+    assert "e" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0", "0"), ("0E-12", "0"), ("1E+3", "1000"), ("1.500", "1.5"), ("2.5E-9", "0.0000000025"), ("100", "100")],
+)
+def test_exact_money_is_plain(amount: str, text: str) -> None:
+    assert format_exact(Decimal(amount)) == text
+
+
+def test_money_for_people_is_rounded_and_grouped() -> None:
+    assert format_usd(Decimal("1234567.00005")) == "1,234,567.0000"
+    assert format_usd(Decimal("-0.00016"), 4) == "-0.0002"
+    assert format_usd(None) == "-"
+
+
+def test_money_beyond_the_digits_of_a_double_is_formatted_as_well() -> None:
+    assert format_usd(Decimal("123456789012345678901234567890.12345")) == "123,456,789,012,345,678,901,234,567,890.1234"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "0 s ago"), (3, "3 s ago"), (90, "2 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
+)
+def test_an_age_is_given_in_its_largest_unit(seconds: int, text: str) -> None:
+    assert format_age(NOON - timedelta(seconds=seconds), NOON) == text
+
+
+def test_what_a_terminal_would_obey_is_shown() -> None:
+    assert clean_text("\x1b[31mred\nline\u202e") == r"\x1b[31mred\nline\u202e"
+    assert clean_text("qwen2.5:14b [bold]größe") == "qwen2.5:14b [bold]größe"
+
+
+def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    stdout().print(make_table("t", ("model", "n #"), [("[red]x[/red]", 1)]))
+
+    assert "[red]x[/red]" in capsys.readouterr().out
+
+
+def test_json_has_money_as_text_counts_as_integers_and_times_in_iso_8601(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(
+        {"cost_usd": Decimal("0.10"), "tokens": Decimal(5), "at": NOON, "rate": 97.5, "none": None, "list": [{}]}
+    )
+
+    assert json.loads(capsys.readouterr().out) == {
+        "cost_usd": "0.1",
+        "tokens": 5,
+        "at": "2026-05-01T12:00:00+00:00",
+        "rate": 97.5,
+        "none": None,
+        "list": [{}],
+    }
+
+
+def test_a_log_record_is_one_line_in_utc() -> None:
+    record = logging.LogRecord("some.logger", logging.INFO, "f.py", 1, "event key=%s", ("a\nb",), None)
+    record.created = NOON.timestamp() + 0.25
+
+    assert LineFormatter(FORMAT).format(record) == "2026-05-01T12:00:00.250Z INFO some.logger event key=a\\nb"
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
+        ("postgresql://user:p%40ss@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://host/db?password=secret&sslmode=require", "postgresql://host/db?password=***&sslmode=require"),
+        ("unix:///data/valkey.sock?db=0", "unix:///data/valkey.sock?db=0"),
+    ],
+)
+def test_a_password_is_not_shown(url: str, masked: str) -> None:
+    assert mask_password(url) == masked
+
+
+def test_up_says_how_to_reach_the_embedded_servers() -> None:
+    urls = {"DATABASE_URL": "postgresql://postgres@/postgres?host=%2Fd&port=5432", "REDIS_URL": "unix:///d/v.sock?db=0"}
+    text = describe_installation(Settings.model_validate(urls), is_embedded=True)
+
+    assert "export DATABASE_URL='postgresql://postgres@/postgres?host=%2Fd&port=5432'" in text
+    assert 'Producer("unix:///d/v.sock?db=0")' in text
+
+
+def test_up_shows_no_password_of_own_servers() -> None:
+    urls = {
+        "DATABASE_URL": "postgresql://u:secret@h/d",
+        "REDIS_URL": "redis://:secret@h",
+        "FUSEBOARD_NAMESPACE": "mine",
+    }
+    text = describe_installation(Settings.model_validate(urls), is_embedded=False)
+
+    assert "secret" not in text
+    assert 'Producer(namespace="mine")' in text
