@@ -1,0 +1,1 @@
+"""The aggregator: scheduled work on what the consumer stored."""

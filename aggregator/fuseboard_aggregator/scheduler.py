@@ -1,0 +1,170 @@
+"""The aggregator process: every job at its time, kept alive through outages."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Final
+
+import psycopg
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from fuseboard_aggregator.job_store import select_job_runs
+from fuseboard_aggregator.jobs import check_migrated, get_database_url, run_job_on
+from fuseboard_aggregator.store import Database
+from fuseboard_schema.database import DATABASE_DOWN, connect_database
+from fuseboard_schema.migrate import MigrationError
+from fuseboard_schema.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_SECONDS: Final = 1.0
+RETRY_MAX_SECONDS: Final = 60.0
+CANCEL_EVERY_SECONDS: Final = 0.1
+# what is not cancelled by then is rolled back by PostgreSQL
+STOP_WITHIN_SECONDS: Final = 4.5
+
+
+def run_aggregator(settings: Settings) -> None:
+    """Run every job at its time until SIGTERM or SIGINT, then end within 5 seconds; what was running is rolled back.
+
+    Waits out a PostgreSQL that is down and migrations that are not applied yet. Any number of aggregators may run.
+    Raises SettingsError without DATABASE_URL. Must be called from the main thread.
+    """
+    aggregator = Aggregator(settings)
+    # it says in words of its own what the job events say
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, aggregator.stop)
+    aggregator.run()
+
+
+class Aggregator:
+    """One process's schedule, and the connections of the jobs that are running."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database_url = get_database_url(settings)
+        self._stopping = threading.Event()
+        self._running: set[Database] = set()
+        self._failures: Counter[str] = Counter()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            # a run that was missed is made up for once, however late
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def run(self) -> None:
+        """Run until stopped. Partitions come first: without one of today inserts would have to make it."""
+        log.info("aggregator_started")
+        finished_at = self._wait_for_database()
+        self._scheduler.start(paused=True)
+        self._add_jobs(finished_at)
+        self._run_job("partitions")
+        self._scheduler.resume()
+        self._stopping.wait()
+        self._scheduler.shutdown()
+        log.info("aggregator_stopped")
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """Handle a signal: cancel what is running, and do not let a PostgreSQL that hangs hold up the stop."""
+        del signum, frame
+        self._stopping.set()
+        backstop = threading.Timer(STOP_WITHIN_SECONDS, os._exit, (0,))
+        backstop.daemon = True
+        backstop.start()
+        threading.Thread(target=self._cancel_running, name="canceller", daemon=True).start()
+
+    def _wait_for_database(self) -> dict[str, datetime | None]:
+        """Wait until PostgreSQL is there and migrated, saying what for; return when each job last ran to its end."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                with self._connect("start") as connection:
+                    check_migrated(connection)
+                    return select_job_runs(connection)
+            except (*DATABASE_DOWN, MigrationError) as error:
+                failures += 1
+                wait_seconds = _compute_backoff_seconds(failures)
+                log.warning("database_not_ready retry_in_seconds=%.0f error=%s", wait_seconds, str(error).strip())
+                self._stopping.wait(wait_seconds)
+        return {}
+
+    def _add_jobs(self, finished_at: dict[str, datetime | None]) -> None:
+        """Schedule every job; one that was missed while no aggregator was there runs at once."""
+        now = datetime.now(UTC)
+        fold_every = timedelta(seconds=self._settings.fold_interval_seconds)
+        self._add_job("partitions", CronTrigger(hour=0, minute=15, timezone=UTC), due=False)
+        for name, trigger, every in (
+            ("fold", IntervalTrigger(seconds=self._settings.fold_interval_seconds, timezone=UTC), fold_every),
+            ("reconcile", CronTrigger(hour=2, minute=30, timezone=UTC), timedelta(days=1)),
+        ):
+            last = finished_at.get(name)
+            self._add_job(name, trigger, due=last is None or last + every <= now)
+
+    def _add_job(self, name: str, trigger: BaseTrigger, *, due: bool) -> None:
+        first_run = {"next_run_time": datetime.now(UTC)} if due else {}
+        self._scheduler.add_job(self._run_job, trigger, (name,), id=name, name=name, **first_run)
+
+    def _run_job(self, name: str) -> None:
+        """Run one job and never raise: one job's failure must not stop another."""
+        if self._stopping.is_set():
+            return
+        started = time.monotonic()
+        try:
+            with self._connect(name) as connection:
+                run = run_job_on(connection, name, self._settings)
+        except (*DATABASE_DOWN, MigrationError) as error:
+            self._retry_later(name, str(error).strip())
+        except Exception as error:
+            if not self._stopping.is_set():
+                log.exception("job_failed job=%s", name)
+            self._retry_later(name, repr(error))
+        else:
+            self._failures.pop(name, None)
+            outcome = "skipped" if run.is_skipped else "done"
+            log.info("job_%s job=%s seconds=%.2f %s", outcome, name, time.monotonic() - started, run.summary)
+
+    def _retry_later(self, name: str, reason: str) -> None:
+        """Try again soon, unless the schedule has the job run earlier anyway."""
+        if self._stopping.is_set():
+            log.info("job_interrupted job=%s", name)
+            return
+        self._failures[name] += 1
+        wait_seconds = _compute_backoff_seconds(self._failures[name])
+        log.warning("job_retried_later job=%s retry_in_seconds=%.0f reason=%s", name, wait_seconds, reason)
+        retry_at = datetime.now(UTC) + timedelta(seconds=wait_seconds)
+        job = self._scheduler.get_job(name)
+        if job.next_run_time is None or retry_at < job.next_run_time:
+            job.modify(next_run_time=retry_at)
+
+    @contextmanager
+    def _connect(self, name: str) -> Iterator[Database]:
+        """Open a connection that a stop cancels."""
+        with connect_database(self._database_url, application_name=f"fuseboard aggregator {name}") as connection:
+            self._running.add(connection)
+            try:
+                yield connection
+            finally:
+                self._running.discard(connection)
+
+    def _cancel_running(self) -> None:
+        """Cancel again and again: a job may be between two statements."""
+        while True:
+            for connection in self._running.copy():
+                with suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=1)
+            time.sleep(CANCEL_EVERY_SECONDS)
+
+
+def _compute_backoff_seconds(failures: int) -> float:
+    return min(RETRY_FIRST_SECONDS * 2.0 ** min(failures - 1, 10), RETRY_MAX_SECONDS)

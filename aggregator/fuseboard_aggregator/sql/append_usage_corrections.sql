@@ -1,0 +1,56 @@
+-- Appends what requests add to the measures that prices decide, or with sign -1 takes it away (G3): once before the
+-- requests are changed and once after, in their transaction.
+INSERT INTO llm_usage_deltas (
+    quarter_start,
+    provider,
+    model,
+    requests,
+    successes,
+    failures,
+    rate_limited,
+    cancelled,
+    fallbacks,
+    unpriced_requests,
+    unmetered_requests,
+    baseline_unknown_requests,
+    prompt_tokens,
+    completion_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    cache_write_1h_tokens,
+    reasoning_tokens,
+    cost_usd,
+    baseline_cost_usd,
+    savings_usd,
+    duration_seconds_sum,
+    duration_seconds_count,
+    duration_buckets
+)
+SELECT
+    quarter_start,
+    provider,
+    model,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    %(sign)s * sum(unpriced_requests),
+    %(sign)s * sum(unmetered_requests),
+    %(sign)s * sum(baseline_unknown_requests),
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    %(sign)s * sum(cost_usd),
+    %(sign)s * sum(baseline_cost_usd),
+    %(sign)s * sum(savings_usd),
+    0,
+    0,
+    '{}'
+FROM llm_request_usage
+WHERE occurred_at >= %(since)s AND occurred_at < %(until)s AND event_id = ANY(%(event_ids)s)
+GROUP BY quarter_start, provider, model;

@@ -1,0 +1,134 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from fuseboard_aggregator.fold import fold_deltas
+from fuseboard_aggregator.locks import hold_snapshot
+from fuseboard_aggregator.partitions import Retention, drop_old_partitions, make_partitions_ahead
+from fuseboard_aggregator.rebuild import rebuild_daily
+from fuseboard_aggregator.reconcile import reconcile
+from fuseboard_aggregator.store import list_partitions
+from fuseboard_schema.database import connect_database
+from stored_usage import fetch_usage, fetch_value, make_events, store_events
+
+Database = Connection[TupleRow]
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def list_days(first: date, count: int) -> list[date]:
+    return [first + index * DAY for index in range(count)]
+
+
+def store_ten_days(database_url: str, connection: Database) -> None:
+    store_events(database_url, make_events(NOON + index * DAY for index in range(10)))
+    fold_deltas(connection)
+
+
+def read_retained_from(connection: Database) -> datetime:
+    retained_from = fetch_value(
+        connection, "SELECT value::timestamptz FROM fuseboard_settings WHERE name = 'raw_retained_from'"
+    )
+    assert isinstance(retained_from, datetime)
+    return retained_from
+
+
+def test_partitions_exist_from_yesterday_to_the_days_ahead(connection: Database) -> None:
+    late_in_new_york = datetime.fromisoformat("2026-03-09T23:30:00-05:00")
+
+    made = make_partitions_ahead(connection, 3, late_in_new_york)
+
+    assert made == list_partitions(connection) == list_days(date(2026, 3, 9), 5)
+
+
+def test_making_partitions_again_makes_only_what_is_new(connection: Database) -> None:
+    make_partitions_ahead(connection, 3, NOON)
+
+    assert make_partitions_ahead(connection, 3, NOON) == []
+    assert make_partitions_ahead(connection, 3, NOON + DAY) == [date(2026, 3, 14)]
+
+
+def test_days_older_than_the_retention_are_dropped_and_their_daily_rows_stay(
+    database_url: str, connection: Database
+) -> None:
+    store_ten_days(database_url, connection)
+    daily = fetch_usage(connection, "llm_costs_daily")
+
+    # the sixteenth ended 3 days before the last instant of the nineteenth, but not yet before noon of it
+    retention = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+
+    assert retention == Retention(list_days(date(2026, 3, 10), 6), None)
+    assert list_partitions(connection) == list_days(date(2026, 3, 16), 4)
+    assert read_retained_from(connection) == datetime(2026, 3, 16, tzinfo=UTC)
+    assert fetch_usage(connection, "llm_costs_daily") == daily
+    assert drop_old_partitions(connection, 3, NOON + 9 * DAY) == Retention([], None)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/New_York"])
+def test_a_day_that_does_not_reconcile_is_kept_with_all_after_it(
+    database_url: str, connection: Database, zone: str
+) -> None:
+    rebuild_daily(connection, zone)
+    store_ten_days(database_url, connection)
+    connection.execute("UPDATE llm_costs_daily SET cost_usd = cost_usd + 1 WHERE day = '2026-03-13'")
+
+    retention = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+    reconcile(connection, repair=True)
+    after_repair = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+
+    # the neighbours may share hours with the day in another zone
+    assert retention.dropped == [date(2026, 3, 10), date(2026, 3, 11)]
+    assert retention.problem is not None
+    assert "2026-03-13 does not reconcile" in retention.problem
+    assert after_repair == Retention(list_days(date(2026, 3, 12), 4), None)
+    assert reconcile(connection).is_clean
+
+
+def test_pending_usage_of_a_dropped_day_is_folded_afterwards(database_url: str, connection: Database) -> None:
+    store_events(database_url, make_events([NOON, NOON]))
+
+    drop_old_partitions(connection, 3, NOON + 9 * DAY)
+    fold_deltas(connection)
+
+    assert [row["requests"] for row in fetch_usage(connection, "llm_costs_daily").values()] == [2]
+
+
+def test_a_day_that_is_being_read_is_kept_until_the_next_run(database_url: str, connection: Database) -> None:
+    store_ten_days(database_url, connection)
+
+    with connect_database(database_url, application_name="tests") as reader, reader.transaction():
+        reader.execute("SELECT FROM llm_requests")
+        kept = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+        retained_from = read_retained_from(connection)
+    dropped = drop_old_partitions(connection, 3, NOON + 9 * DAY).dropped
+
+    assert kept == Retention([], "raw requests of 2026-03-10 kept: they are being read")
+    assert retained_from == datetime(2020, 1, 1, tzinfo=UTC)
+    assert dropped == list_days(date(2026, 3, 10), 6)
+
+
+def test_no_day_is_dropped_under_a_snapshot_that_is_to_read_it(database_url: str, connection: Database) -> None:
+    store_ten_days(database_url, connection)
+
+    with connect_database(database_url, application_name="tests") as reader, hold_snapshot(reader):
+        kept = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+
+        assert kept.dropped == []
+        assert fetch_value(reader, "SELECT count(*) FROM llm_requests") == 10
+
+
+def test_the_partition_of_a_late_event_is_dropped_without_moving_back_what_is_retained(
+    database_url: str, connection: Database
+) -> None:
+    store_ten_days(database_url, connection)
+    drop_old_partitions(connection, 3, NOON + 9 * DAY)
+    store_events(database_url, make_events([NOON - 30 * DAY, NOON]))
+    fold_deltas(connection)
+
+    retention = drop_old_partitions(connection, 3, NOON + 9 * DAY)
+
+    assert retention == Retention([date(2026, 2, 8), date(2026, 3, 10)], None)
+    assert read_retained_from(connection) == datetime(2026, 3, 16, tzinfo=UTC)
+    assert sum(row["requests"] for row in fetch_usage(connection, "llm_costs_daily").values()) == 12
