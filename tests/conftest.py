@@ -1,5 +1,6 @@
 """Real servers for the tests: one pair per session, one migrated database and one namespace per test."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,16 @@ class ServerUrls(NamedTuple):
 
     database_url: str
     redis_url: str
+
+
+@pytest.fixture(autouse=True)
+def restore_logging() -> Iterator[None]:
+    """Undo what a command run in this process does to logging: its stream is closed after the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
