@@ -7,6 +7,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Never, Self, TypedDict, Unpack
 
+from fuseboard_producer.retry_after import parse_retry_after
 from fuseboard_schema.event import RequestFields, RequestStatus, UsageSource
 
 HTTP_STATUSES: Final = range(100, 600)
@@ -79,6 +80,9 @@ class Call:
             fields["status"] = outcome.status
             fields.setdefault("error_type", type(error).__name__)
             fields.setdefault("http_status", outcome.http_status)
+            if fields.get("retry_after_seconds") is None and outcome.status != "cancelled":
+                is_rate_limited = outcome.status == "rate_limited"
+                fields["retry_after_seconds"] = find_retry_after(error, is_rate_limited=is_rate_limited)
         self._record(**fields)
 
     async def __aenter__(self) -> Self:
@@ -118,4 +122,15 @@ def find_http_status(error: BaseException) -> int | None:
             status = value.status_code if carrier == "response" else value
             if isinstance(status, int) and status in HTTP_STATUSES:
                 return int(status)
+    return None
+
+
+def find_retry_after(error: BaseException, *, is_rate_limited: bool) -> float | None:
+    """Find the seconds that the response in an exception of an HTTP or LLM client asks to wait; None without any."""
+    # reading from foreign objects may fail in any way; an LLM call must not
+    with suppress(Exception):
+        response = getattr(error, "response", None)
+        headers = getattr(response, "headers", None) or getattr(error, "headers", None)
+        body = getattr(error, "body", None) or getattr(error, "details", None)
+        return parse_retry_after(headers, body, is_rate_limited=is_rate_limited)
     return None
