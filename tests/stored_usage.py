@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -24,6 +24,8 @@ from fuseboard_schema.pricing import PriceBook
 Database = Connection[TupleRow]
 Row = dict[str, Any]
 BASELINE = ("claude", "claude")
+# at a provider whose output rate is not known, so that a request of it has a price but no cost
+UNMETERED = "unmetered"
 FAILED = ("error", "timeout", "rate_limited")
 EXACT = Context(prec=200)
 
@@ -52,6 +54,36 @@ def store_batch(store: BatchStore, events: Iterable[dict[str, Any]]) -> None:
     accepted = Accepted(decoded, epochs, [("0-1", index) for index in range(len(decoded))])
     book = PriceBook(select_prices(store.connection), BASELINE)
     store.store_batch(Batch(accepted, build_rows(accepted, book), []))
+
+
+def make_events_of_every_kind(at: datetime) -> list[Row]:
+    """Make a dozen events, seven minutes apart, that add something to every measure."""
+    kinds: list[Row] = [
+        {"status": "success", "cache_read_tokens": 10, "cache_write_tokens": 20, "cache_write_1h_tokens": 30},
+        {"status": "success", "reasoning_tokens": 50, "is_fallback": True, "original_provider": "claude"},
+        # more expensive than the baseline
+        {"status": "success", "provider": "openai", "cost_usd": "123.000000000000000001", "duration_seconds": None},
+        {"status": "success", "provider": "ollama", "duration_seconds": 0},
+        {"status": "success", "provider": "nobody-knows", "duration_seconds": 31_536_000},
+        {"status": "success", "provider": UNMETERED},
+        {"status": "success", "prompt_tokens": None, "completion_tokens": None, "duration_seconds": 3600},
+        {"status": "error", "error_type": "ServerError", "duration_seconds": 0.02},
+        {"status": "error", "provider": "nobody-knows", "is_fallback": True},
+        {"status": "timeout", "prompt_tokens": None, "completion_tokens": None},
+        {"status": "rate_limited", "http_status": 429, "prompt_tokens": 0, "completion_tokens": 0},
+        {"status": "cancelled", "completion_tokens": 1, "usage_source": "partial"},
+    ]
+    return [make_event(occurred_at=at + timedelta(minutes=7 * index), **kind) for index, kind in enumerate(kinds)]
+
+
+def store_every_kind(database_url: str, connection: Database, *times: datetime) -> None:
+    """Store events of every kind from each time on."""
+    connection.execute(
+        "INSERT INTO llm_prices (provider, model_pattern, input_usd_per_token, source) VALUES (%s, '*', 0.1, 'test')",
+        (UNMETERED,),
+    )
+    for at in times:
+        store_events(database_url, make_events_of_every_kind(at))
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def rebuild_daily(connection: Database, time_zone: str, *, progress: Progress | 
     """
     if not is_time_zone(connection, time_zone):
         raise ValueError(f"time zone {time_zone!r} is not known to PostgreSQL: use an IANA name such as Europe/Berlin")
-    with hold_snapshot(connection):
+    with hold_lock(connection, FOLD_LOCK, wait=True), hold_snapshot(connection):
         prefer_hashing(connection)
         fold_deltas(connection)
         settings = select_day_settings(connection)

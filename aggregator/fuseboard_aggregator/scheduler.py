@@ -92,7 +92,7 @@ class Aggregator:
                 with self._connect("start") as connection:
                     check_migrated(connection)
                     return select_job_runs(connection)
-            except (*DATABASE_DOWN, MigrationError) as error:
+            except (psycopg.Error, MigrationError) as error:
                 failures += 1
                 wait_seconds = _compute_backoff_seconds(failures)
                 log.warning("database_not_ready retry_in_seconds=%.0f error=%s", wait_seconds, str(error).strip())

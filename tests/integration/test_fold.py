@@ -144,7 +144,10 @@ def holding_the_daily_row(database_url: str) -> Iterator[None]:
 
 
 def is_folding(connection: Database) -> bool:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'folding' AND wait_event_type = 'Lock'"
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'folding' AND wait_event_type = 'Lock'"
+    )
     return bool(fetch_value(connection, waiting))
 
 

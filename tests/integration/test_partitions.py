@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -50,13 +52,27 @@ def test_making_partitions_again_makes_only_what_is_new(connection: Database) ->
     assert make_partitions_ahead(connection, 3, NOON + DAY) == [date(2026, 3, 14)]
 
 
+def test_partitions_that_many_make_at_once_are_made_once(database_url: str, connection: Database) -> None:
+    together = threading.Barrier(4)
+
+    def make() -> list[date]:
+        with connect_database(database_url, application_name="tests") as own:
+            together.wait()
+            return make_partitions_ahead(own, 5, NOON)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [day for future in [pool.submit(make) for _ in range(4)] for day in future.result()]
+
+    assert sorted(made) == list_partitions(connection) == list_days(date(2026, 3, 9), 7)
+
+
 def test_days_older_than_the_retention_are_dropped_and_their_daily_rows_stay(
     database_url: str, connection: Database
 ) -> None:
     store_ten_days(database_url, connection)
     daily = fetch_usage(connection, "llm_costs_daily")
 
-    # the sixteenth ended 3 days before the last instant of the nineteenth, but not yet before noon of it
+    # at noon of the nineteenth the fifteenth ended three days and a half ago, the sixteenth two and a half
     retention = drop_old_partitions(connection, 3, NOON + 9 * DAY)
 
     assert retention == Retention(list_days(date(2026, 3, 10), 6), None)

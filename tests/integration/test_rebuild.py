@@ -11,7 +11,7 @@ from fuseboard_aggregator.rebuild import rebuild_daily
 from fuseboard_aggregator.reconcile import reconcile
 from fuseboard_consumer.batch import BatchStore
 from fuseboard_schema.database import connect_database
-from stored_usage import compute_usage, fetch_usage, make_events, repeating, store_batch, store_events
+from stored_usage import compute_usage, fetch_usage, make_events, repeating, store_batch, store_events, store_every_kind
 
 Database = Connection[TupleRow]
 # the night to summer time in New York, four days before that in Europe
@@ -19,19 +19,17 @@ START = datetime(2026, 3, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def store_a_month(database_url: str) -> None:
-    for provider, step in (("claude", 5), ("ollama", 7)):
-        store_events(
-            database_url,
-            make_events((START + index * step * HOUR for index in range(100)), provider=provider, duration_seconds=1.5),
-        )
+def store_three_weeks(database_url: str, connection: Database) -> None:
+    """Store something in every hour, and every measure at many hours of the day."""
+    store_events(database_url, make_events(START + index * HOUR for index in range(500)))
+    store_every_kind(database_url, connection, *(START + index * 11 * HOUR for index in range(40)))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"])
 def test_daily_rows_become_days_of_the_zone_and_come_back_identical(
     database_url: str, connection: Database, zone: str
 ) -> None:
-    store_a_month(database_url)
+    store_three_weeks(database_url, connection)
     fold_deltas(connection)
     before = fetch_usage(connection, "llm_costs_daily")
 
@@ -58,7 +56,7 @@ def test_what_is_pending_and_what_comes_later_is_of_the_new_zone(database_url: s
 
 
 def test_the_same_zone_changes_nothing(database_url: str, connection: Database) -> None:
-    store_a_month(database_url)
+    store_three_weeks(database_url, connection)
     fold_deltas(connection)
     before = fetch_usage(connection, "llm_costs_daily")
 
@@ -79,9 +77,9 @@ def test_days_whose_requests_are_gone_keep_their_rows_and_every_sum_stays(
     database_url: str, connection: Database, before: str, after: str
 ) -> None:
     rebuild_daily(connection, before)
-    store_a_month(database_url)
+    store_three_weeks(database_url, connection)
     fold_deltas(connection)
-    drop_old_partitions(connection, 20, START + timedelta(days=31))
+    drop_old_partitions(connection, 10, START + timedelta(days=21))
     kept = fetch_usage(connection, "llm_costs_daily")
 
     result = rebuild_daily(connection, after)

@@ -6,7 +6,6 @@ import pytest
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from events import make_event
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.partitions import drop_old_partitions
 from fuseboard_aggregator.rebuild import rebuild_daily
@@ -23,44 +22,16 @@ from stored_usage import (
     repeating,
     store_batch,
     store_events,
+    store_every_kind,
 )
 
 Database = Connection[TupleRow]
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-# at a provider whose output rate is not known, so that a request of it has a price but no cost
-UNMETERED = "unmetered"
-
-
-def make_events_of_every_kind(at: datetime) -> list[dict[str, object]]:
-    kinds: list[dict[str, object]] = [
-        {"status": "success", "cache_read_tokens": 10, "cache_write_tokens": 20, "cache_write_1h_tokens": 30},
-        {"status": "success", "reasoning_tokens": 50, "is_fallback": True, "original_provider": "claude"},
-        # more expensive than the baseline
-        {"status": "success", "provider": "openai", "cost_usd": "123.000000000000000001", "duration_seconds": None},
-        {"status": "success", "provider": "ollama", "duration_seconds": 0},
-        {"status": "success", "provider": "nobody-knows", "duration_seconds": 31_536_000},
-        {"status": "success", "provider": UNMETERED},
-        {"status": "success", "prompt_tokens": None, "completion_tokens": None, "duration_seconds": 3600},
-        {"status": "error", "error_type": "ServerError", "duration_seconds": 0.02},
-        {"status": "error", "provider": "nobody-knows", "is_fallback": True},
-        {"status": "timeout", "prompt_tokens": None, "completion_tokens": None},
-        {"status": "rate_limited", "http_status": 429, "prompt_tokens": 0, "completion_tokens": 0},
-        {"status": "cancelled", "completion_tokens": 1, "usage_source": "partial"},
-    ]
-    return [make_event(occurred_at=at + timedelta(minutes=7 * index), **kind) for index, kind in enumerate(kinds)]
-
-
-def store_every_kind(database_url: str, connection: Database, at: datetime = NOON) -> None:
-    connection.execute(
-        "INSERT INTO llm_prices (provider, model_pattern, input_usd_per_token, source) VALUES (%s, '*', 0.1, 'test')",
-        (UNMETERED,),
-    )
-    store_events(database_url, make_events_of_every_kind(at))
 
 
 def test_what_the_consumer_appends_is_what_its_requests_add(database_url: str, connection: Database) -> None:
-    store_every_kind(database_url, connection)
+    store_every_kind(database_url, connection, NOON)
     columns = [row["name"] for row in fetch_rows(connection, COLUMNS_OF_DELTAS)]
     summed = [name for name in columns if name not in ("quarter_start", "provider", "model", "duration_buckets")]
     parts = {
@@ -88,7 +59,7 @@ SUMS_BY_QUARTER = sql.SQL("""
 
 
 def test_requests_of_every_kind_are_summed_as_their_fields_say(database_url: str, connection: Database) -> None:
-    store_every_kind(database_url, connection)
+    store_every_kind(database_url, connection, NOON)
     fold_deltas(connection)
 
     daily = fetch_usage(connection, "llm_costs_daily")
@@ -103,7 +74,7 @@ def test_exact_usage_is_clean_with_its_totals(database_url: str, connection: Dat
     rebuild_daily(connection, zone)
     store_every_kind(database_url, connection, NOON - DAY)
     fold_deltas(connection)
-    store_every_kind(database_url, connection)
+    store_every_kind(database_url, connection, NOON)
 
     result = reconcile(connection)
 
@@ -119,7 +90,7 @@ def test_exact_usage_is_clean_with_its_totals(database_url: str, connection: Dat
 def test_a_difference_in_any_measure_is_found_and_repaired(
     database_url: str, connection: Database, measure: str
 ) -> None:
-    store_every_kind(database_url, connection)
+    store_every_kind(database_url, connection, NOON)
     fold_deltas(connection)
     exact = fetch_usage(connection, "llm_costs_daily")
     column = sql.Identifier(measure)

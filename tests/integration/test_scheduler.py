@@ -238,7 +238,10 @@ def test_a_stop_in_the_middle_of_a_fold_rolls_it_back(database_url: str, connect
     store_events(database_url, make_events([NOON]))
     fold_deltas(connection)
     store_events(database_url, make_events([NOON, NOON]))
-    folding = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fuseboard aggregator fold'"
+    folding = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'fuseboard aggregator fold'"
+    )
     with (
         aggregator(tmp_path, database_url, FUSEBOARD_RAW_RETENTION_DAYS="3650") as running,
         connect_database(database_url, application_name="tests") as other,
