@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
@@ -48,28 +47,28 @@ class Drain:
         self._claim_at = self._forget_at = 0.0
 
     def run(self) -> None:
-        """Drain until DRAIN_SECONDS have passed or a stop is asked for; one batch is written while the next is decoded.
+        """Drain until DRAIN_SECONDS have passed or a stop is asked for.
 
         Raises what Redis raises when it is down: the worker waits for it and queues the next job.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         events = 0
-        with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
-            writing: Future[None] | None = None
-            while time.monotonic() < deadline and not self._stopping.is_set():
-                entries = self._gather_entries()
-                if self._prices.is_stale:
-                    # the prices are read over the connection that is writing
-                    _finish(writing)
-                batch = self._prepare_batch(entries, deadline) if entries else None
-                _finish(writing)
-                writing = None
-                if batch is not None:
-                    events += len(batch.rows)
-                    writing = writer.submit(self._write_batch, batch, entries, deadline)
-            _finish(writing)
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            events += self._handle_batch(deadline)
         if events:
             log.info("drain_done events=%d seconds=%.1f", events, time.monotonic() - deadline + DRAIN_SECONDS)
+
+    def _handle_batch(self, deadline: float) -> int:
+        """Take one batch from the stream to committed rows; returns how many events it had."""
+        entries = self._gather_entries()
+        if not entries:
+            return 0
+        batch = self._prepare_batch(entries, deadline)
+        if batch is None or not self._write_batch(batch, deadline):
+            log.warning("batch_left_in_stream entries=%d", len(entries))
+            return 0
+        self._reader.acknowledge([entry.entry_id for entry in entries])
+        return len(batch.rows)
 
     def close(self) -> None:
         """Close the database connection."""
@@ -103,41 +102,35 @@ class Drain:
     def _prepare_batch(self, entries: list[Entry], deadline: float) -> Batch | None:
         """Decode and price; None when PostgreSQL, which has the prices, did not come back in time."""
         decoded = decode_entries(entries, datetime.now(UTC))
-        while not self._gives_up(deadline):
+        while True:
             try:
                 book = self._prices.read_book(self._store.connection)
             except DATABASE_DOWN as error:
+                if self._gives_up(deadline):
+                    return None
                 self._wait_for_database(error, RETRY_MAX_SECONDS)
             else:
                 return Batch(decoded.accepted, build_rows(decoded.accepted, book), decoded.rejected)
-        return None
 
-    def _write_batch(self, batch: Batch, entries: list[Entry], deadline: float) -> None:
-        """Commit, then acknowledge (G2); while PostgreSQL is down the entries stay ours, in Redis."""
+    def _write_batch(self, batch: Batch, deadline: float) -> bool:
+        """Commit (only then is anything acknowledged, G2); False when PostgreSQL did not come back in time."""
         wait_seconds = RETRY_FIRST_SECONDS
         while True:
             try:
                 self._store.store_batch(batch)
-                break
             except DATABASE_DOWN as error:
                 if self._gives_up(deadline):
-                    log.warning("batch_left_in_stream entries=%d", len(entries))
-                    return
+                    return False
                 self._wait_for_database(error, wait_seconds)
                 wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
-        self._reader.acknowledge([entry.entry_id for entry in entries])
+            else:
+                return True
 
     def _gives_up(self, deadline: float) -> bool:
-        """What is left unacknowledged is claimed by the next drain, here or elsewhere."""
+        """Stop trying, at a stop or after the job's time: what is unacknowledged is claimed by a later drain."""
         return self._stopping.is_set() or time.monotonic() > deadline
 
     def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
         log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, str(error).strip())
         self._store.close()
         self._stopping.wait(seconds)
-
-
-def _finish(writing: Future[None] | None) -> None:
-    """Wait for the batch that is being written, raising what it raised."""
-    if writing is not None:
-        writing.result()

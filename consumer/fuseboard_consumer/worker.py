@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from types import FrameType
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 RESTART_FIRST_SECONDS: Final = 0.2
 RESTART_MAX_SECONDS: Final = 3.0
 AFTER_FAILURE_SECONDS: Final = 1.0
-SWITCH_INTERVAL_SECONDS: Final = 0.0002
 # what is not finished by then stays in Redis, unacknowledged, and is claimed by another consumer
 STOP_WITHIN_SECONDS: Final = 4.5
 
@@ -44,7 +42,7 @@ def run_consumer(settings: Settings) -> None:
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     redis = connect_redis(settings.redis_url, ca_certs=settings.redis_ca_certs)
     drain = Drain(redis, settings, name, stopping)
-    _tune_interpreter()
+    _relax_garbage_collection()
     log.info("consumer_started name=%s", name)
     _wait_for_schema(settings.database_url, stopping)
     _work(redis, f"{settings.namespace}-drain", name, drain, stopping)
@@ -98,11 +96,8 @@ def _wait_for_schema(database_url: str, stopping: threading.Event) -> None:
         stopping.wait(AFTER_FAILURE_SECONDS)
 
 
-def _tune_interpreter() -> None:
-    """Suit the interpreter to one thread that decodes while another waits for PostgreSQL a dozen times a batch."""
-    # by default the thread that PostgreSQL has answered waits 5 ms for its turn, each time
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    # events hold no cycles: looking for some after every few hundred of them is wasted
+def _relax_garbage_collection() -> None:
+    """Events hold no cycles: looking for some after every few hundred of them is wasted."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
