@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
@@ -21,6 +22,10 @@ from fuseboard_schema.migrate import migrate
 from fuseboard_schema.redis_client import connect_redis
 from private_servers import PrivateServers, run_private_servers
 from waiting import wait_until
+
+# machines are noisy: how long an example takes to make or to run says nothing about the code
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 class ServerUrls(NamedTuple):

@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_every_command_has_help(tmp_path: Path, group: list[str]) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_failure_of_ours(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m fuseboard_cli --help | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m fuseboard_cli --help | head -n 1"
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
