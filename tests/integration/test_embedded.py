@@ -182,7 +182,8 @@ def test_a_server_that_keeps_dying_is_given_up_and_the_reason_is_logged(used_roo
             wait_until(partial(has_changed, used_root, before))
         wait_until(lambda: has_ended(used_root))
 
-    assert "valkey keeps exiting" in (used_root / "keeper.log").read_text()
+    # the addresses are gone before the servers are stopped and the keeper says why
+    wait_until(lambda: "valkey keeps exiting" in (used_root / "keeper.log").read_text())
 
 
 @pytest.mark.parametrize("name", ["with space, comma and 100%", "long" * 40], ids=["strange", "long"])
