@@ -13,10 +13,10 @@ from fuseboard_aggregator.store import (
     Database,
     bound_partition,
     drop_request_partition,
-    ensure_request_partition,
     list_partitions,
     select_day_settings,
 )
+from fuseboard_schema.partition_store import ensure_request_partition
 
 log = logging.getLogger(__name__)
 

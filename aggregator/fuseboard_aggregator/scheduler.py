@@ -1,7 +1,6 @@
 """The aggregator process: every job at its time, kept alive through outages."""
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -24,14 +23,13 @@ from fuseboard_aggregator.store import Database
 from fuseboard_schema.database import DATABASE_DOWN, connect_database
 from fuseboard_schema.migrate import MigrationError
 from fuseboard_schema.settings import Settings
+from fuseboard_schema.stopping import arm_exit_backstop
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_MAX_SECONDS: Final = 60.0
 CANCEL_EVERY_SECONDS: Final = 0.1
-# what is not cancelled by then is rolled back by PostgreSQL
-STOP_WITHIN_SECONDS: Final = 4.5
 
 
 def run_aggregator(settings: Settings) -> None:
@@ -79,9 +77,7 @@ class Aggregator:
         """Handle a signal: cancel what is running, and do not let a PostgreSQL that hangs hold up the stop."""
         del signum, frame
         self._stopping.set()
-        backstop = threading.Timer(STOP_WITHIN_SECONDS, os._exit, (0,))
-        backstop.daemon = True
-        backstop.start()
+        arm_exit_backstop()
         threading.Thread(target=self._cancel_running, name="canceller", daemon=True).start()
 
     def _wait_for_database(self) -> dict[str, datetime | None]:

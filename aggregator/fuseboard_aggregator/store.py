@@ -66,12 +66,6 @@ def list_partitions(connection: Database) -> list[date]:
         return cursor.execute(load_sql(__package__, "list_partitions")).fetchall()
 
 
-def ensure_request_partition(connection: Database, day: date) -> bool:
-    """Make the partition of a UTC day; False if it was there."""
-    row = connection.execute(load_sql(__package__, "ensure_request_partition"), {"day": day}).fetchone()
-    return row == (True,)
-
-
 def drop_request_partition(connection: Database, day: date) -> None:
     """Drop the partition of a UTC day; raise psycopg.errors.LockNotAvailable when readers keep it for a second."""
     connection.execute(load_sql(__package__, "drop_request_partition"), {"day": day})

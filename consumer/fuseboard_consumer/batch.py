@@ -12,6 +12,7 @@ from fuseboard_consumer import store
 from fuseboard_consumer.decode import Accepted, Rejected, RejectionReason, reject_event
 from fuseboard_consumer.health import MinuteUsage, fold_health
 from fuseboard_schema.database import connect_database
+from fuseboard_schema.partition_store import ensure_request_partition
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +80,20 @@ class BatchStore:
 
     def _store(self, batch: Batch, *, all_new: bool) -> None:
         self._ensure_partitions(batch)
+        providers = {event.provider for event in batch.accepted.events}
         with self.connection.transaction():
             rejected = list(batch.rejected)
             if batch.rows:
-                providers = self._register_providers(batch)
+                if not self._providers.issuperset(providers):
+                    store.register_providers(self.connection, sorted(providers))
                 store.copy_staged_requests(self.connection, batch.rows)
                 minutes = store.insert_requests(self.connection, all_new=all_new)
                 rejected += self._find_conflicts(batch, minutes)
-                self._update_health(providers, minutes)
+                self._update_health(minutes)
             if rejected:
                 store.insert_rejected_events(self.connection, rejected)
+        # known once it is committed, and not before
+        self._providers |= providers
 
     def _store_alone(self, batch: Batch, error: psycopg.Error) -> None:
         try:
@@ -100,14 +105,8 @@ class BatchStore:
 
     def _ensure_partitions(self, batch: Batch) -> None:
         for day in sorted(_list_days(batch) - self._days):
-            store.ensure_request_partition(self.connection, day)
+            ensure_request_partition(self.connection, day)
             self._days.add(day)
-
-    def _register_providers(self, batch: Batch) -> list[str]:
-        providers = sorted({event.provider for event in batch.accepted.events})
-        if not self._providers.issuperset(providers):
-            store.register_providers(self.connection, providers)
-        return providers
 
     def _find_conflicts(self, batch: Batch, minutes: list[MinuteUsage]) -> list[Rejected]:
         """Find the events whose id is taken by other content: the first stays, the conflict is kept as rejected."""
@@ -120,14 +119,13 @@ class BatchStore:
         detail = "event_id: taken by a stored request with other content, which stays"
         return _reject_at(batch, positions, "conflicting_duplicate", detail)
 
-    def _update_health(self, providers: list[str], minutes: list[MinuteUsage]) -> None:
+    def _update_health(self, minutes: list[MinuteUsage]) -> None:
         """Lock, fold and write the health rows: last, so that no lock is held while rows are inserted."""
         by_provider = {
             provider: list(group) for provider, group in groupby(sorted(minutes, key=_get_provider), key=_get_provider)
         }
         known = store.select_health_for_update(self.connection, sorted(by_provider))
         store.update_health(self.connection, [fold_health(health, by_provider[health.provider]) for health in known])
-        self._providers.update(providers)
 
 
 def _get_provider(minute: MinuteUsage) -> str:

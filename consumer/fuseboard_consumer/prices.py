@@ -18,14 +18,9 @@ class PriceSource:
         self._book: PriceBook | None = None
         self._read_at = 0.0
 
-    @property
-    def is_stale(self) -> bool:
-        """Say whether the next book must be read from the table."""
-        return self._book is None or time.monotonic() - self._read_at > self._refresh_seconds
-
     def read_book(self, connection: Connection[TupleRow]) -> PriceBook:
         """Return the book, read again when it is stale; raises psycopg.OperationalError while PostgreSQL is down."""
-        if self._book is None or self.is_stale:
+        if self._book is None or time.monotonic() - self._read_at > self._refresh_seconds:
             self._book = PriceBook(select_prices(connection), self._baseline)
             self._read_at = time.monotonic()
         return self._book

@@ -72,8 +72,3 @@ def update_health(connection: Database, rows: Sequence[Health]) -> None:
     values = [health._asdict() | {"rolling_minutes": Jsonb(health.rolling_minutes)} for health in rows]
     with connection.cursor() as cursor:
         cursor.executemany(load_sql(__package__, "update_health"), values)
-
-
-def ensure_request_partition(connection: Database, day: date) -> None:
-    """Make the partition of a UTC day."""
-    connection.execute(load_sql(__package__, "ensure_request_partition"), {"day": day})

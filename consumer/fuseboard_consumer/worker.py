@@ -19,14 +19,13 @@ from fuseboard_schema.database import DATABASE_DOWN, connect_database
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import REDIS_DOWN, connect_redis
 from fuseboard_schema.settings import Settings, SettingsError
+from fuseboard_schema.stopping import arm_exit_backstop
 
 log = logging.getLogger(__name__)
 
 RESTART_FIRST_SECONDS: Final = 0.2
 RESTART_MAX_SECONDS: Final = 3.0
 AFTER_FAILURE_SECONDS: Final = 1.0
-# what is not finished by then stays in Redis, unacknowledged, and is claimed by another consumer
-STOP_WITHIN_SECONDS: Final = 4.5
 
 
 def run_consumer(settings: Settings) -> None:
@@ -107,10 +106,7 @@ def _stop_on_signals(stopping: threading.Event) -> None:
     def stop(signum: int, frame: FrameType | None) -> None:
         del signum, frame
         stopping.set()
-        # a PostgreSQL or Redis that hangs must not hold up the stop
-        backstop = threading.Timer(STOP_WITHIN_SECONDS, os._exit, (0,))
-        backstop.daemon = True
-        backstop.start()
+        arm_exit_backstop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)

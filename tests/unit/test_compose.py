@@ -8,8 +8,8 @@ from jsonschema import Draft7Validator
 
 from compose import REPOSITORY, VARIABLE, interpolate, parse_seconds, read_compose
 from fuseboard_cli.application import app
-from fuseboard_consumer.worker import STOP_WITHIN_SECONDS
 from fuseboard_schema.settings import Settings
+from fuseboard_schema.stopping import STOP_WITHIN_SECONDS
 
 COMPOSE = read_compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

@@ -5,16 +5,14 @@
 One line per case, then the counts. Exit code 0: every case is right; 1: one is not; 2: FILE is unreadable.
 """
 
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from circuit_cases import run_circuit_case
 from selection_cases import run_selection_case
+from vector_files import Case, read_cases
 
-Case = dict[str, Any]
 Wrong = list[tuple[str, object, object]]
 SECTIONS: Final[dict[str, Callable[[Case], Wrong]]] = {
     "spec_vectors": run_circuit_case,
@@ -35,23 +33,11 @@ def run_case(section: str, case: Case) -> str:
     return f"FAIL {name} {told}" if wrong else f"ok {name}"
 
 
-def read_cases(path: str) -> list[tuple[str, Case]]:
-    """Read the cases with their sections; raises OSError or ValueError for what is no file of vectors."""
-    content = json.loads(Path(path).read_text())
-    if not isinstance(content, dict):
-        raise ValueError("the file is no JSON object")  # noqa: TRY004 - as unreadable as broken JSON
-    sections = {name: cases for name, cases in content.items() if isinstance(cases, list)}
-    unknown = sections.keys() - SECTIONS.keys()
-    if unknown or not all(isinstance(case, dict) for cases in sections.values() for case in cases):
-        raise ValueError(f"sections are lists of objects, named {', '.join(SECTIONS)}; not {sorted(unknown)}")
-    return [(name, case) for name, cases in sections.items() for case in cases]
-
-
 def main(arguments: list[str]) -> int:
     """Run the file named; print a line per case and the counts."""
     try:
         (path,) = arguments
-        cases = read_cases(path)
+        cases = read_cases(path, SECTIONS)
     except (OSError, ValueError, RecursionError) as error:
         print(f"usage: run.py FILE of breaker-vectors/1: {error}", file=sys.stderr)
         return 2

@@ -6,18 +6,17 @@ One line per case, then the counts. Exit code 0: every case that was run is righ
 Cases about stored events run on the embedded PostgreSQL, or on FUSEBOARD_TEST_DATABASE_URL.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from stored_cases import NOON, Databases, measure_stored_case
+from vector_files import Case, read_cases
 
 from fuseboard_cli.embedded import EmbeddedError
 from fuseboard_consumer.rows import charge_event
@@ -26,7 +25,6 @@ from fuseboard_schema.price_store import parse_windows
 from fuseboard_schema.pricing import Price, PriceBook
 from fuseboard_schema.usage import normalize_usage
 
-Case = dict[str, Any]
 EVENT_ID: Final = "019ab134-5a10-7c3e-9a4b-0d2f6c8e1b57"
 BASELINE: Final = ("baseline", "baseline")
 # what the vectors call the event's fields
@@ -261,23 +259,11 @@ def run_case(section: str, case: Case, databases: Databases) -> str:
     return f"FAIL {name} {told}" if wrong else f"ok {name}"
 
 
-def read_cases(path: str) -> list[tuple[str, Case]]:
-    """Read the cases with their sections; raises OSError or ValueError for what is no file of vectors."""
-    content = json.loads(Path(path).read_text())
-    if not isinstance(content, dict):
-        raise ValueError("the file is no JSON object")  # noqa: TRY004 - as unreadable as broken JSON
-    sections = {name: cases for name, cases in content.items() if isinstance(cases, list)}
-    unknown = sections.keys() - SECTIONS.keys()
-    if unknown or not all(isinstance(case, dict) for cases in sections.values() for case in cases):
-        raise ValueError(f"sections are lists of objects, named {', '.join(SECTIONS)}; not {sorted(unknown)}")
-    return [(name, case) for name, cases in sections.items() for case in cases]
-
-
 def main(arguments: list[str]) -> int:
     """Run the file named; print a line per case and the counts."""
     try:
         (path,) = arguments
-        cases = read_cases(path)
+        cases = read_cases(path, SECTIONS)
     except (OSError, ValueError, RecursionError) as error:
         print(f"usage: run_costs.py FILE of cost-vectors/1: {error}", file=sys.stderr)
         return 2

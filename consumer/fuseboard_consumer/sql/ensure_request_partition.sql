@@ -1,2 +1,0 @@
--- Makes the partition of a UTC day if it is missing. Safe to repeat and to run twice at once.
-SELECT ensure_request_partition(%(day)s);
