@@ -8,13 +8,13 @@ from fuseboard_consumer.circuit_state import (
     Circuit,
     CircuitEvent,
     OpenReason,
-    Outcome,
     RuleReason,
     Transition,
     close_circuit,
     open_circuit,
 )
 from fuseboard_schema.circuit_settings import CircuitSettings
+from fuseboard_schema.outcome import Outcome
 
 NOW = 1_000.0
 

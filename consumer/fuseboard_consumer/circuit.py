@@ -159,6 +159,7 @@ class _Fold:
                 calls=counts.calls,
                 bad=counts.bad,
                 slow=counts.slow,
+                open_until=circuit.open_until,
             )
         )
         self.circuit = circuit

@@ -109,5 +109,6 @@ def _change(before: Circuit, after: Circuit, reason: Reason, order: Order, now: 
         now,
         actor=order.actor,
         note=order.reason,
+        open_until=after.open_until,
     )
     return Controlled(after, EMPTY_WINDOW, transition)

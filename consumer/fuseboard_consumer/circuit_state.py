@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple
 
 from fuseboard_schema.circuit_settings import CircuitSettings
 from fuseboard_schema.event import Admission
+from fuseboard_schema.outcome import Outcome
 
-Outcome = Literal["success", "failure", "throttle", "fatal", "neutral"]
 State = Literal["closed", "open"]
 Override = Literal["forced_open", "disabled"]
 EffectiveState = Literal["closed", "open", "half_open", "forced_open", "disabled"]
@@ -77,6 +77,7 @@ class Transition(NamedTuple):
     calls: int = 0
     bad: int = 0
     slow: int = 0
+    open_until: float | None = None
 
 
 def find_effective_state(circuit: Circuit, now: float) -> EffectiveState:

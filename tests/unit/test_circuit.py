@@ -33,7 +33,7 @@ def test_a_transition_says_what_happened_and_why() -> None:
 
     cause = FIVE_FAILURES[-1].event_id
     assert folded.transitions == (
-        Transition("claude", 1, "closed", "open", "failure_rate", 2, 10.0, cause, calls=5, bad=5),
+        Transition("claude", 1, "closed", "open", "failure_rate", 2, 10.0, cause, calls=5, bad=5, open_until=40.0),
     )
     assert folded.circuit == Circuit("claude", "open", 2, 10.0, 1, 40.0, 1)
     assert folded.window == EMPTY_WINDOW

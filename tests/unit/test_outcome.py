@@ -4,16 +4,11 @@ from typing import Any
 import pytest
 
 from events import make_event
+from fuseboard_consumer.circuit_event import make_circuit_event
 from fuseboard_consumer.circuit_state import CircuitEvent
-from fuseboard_consumer.outcome import (
-    QUOTA_RETRY_AFTER_SECONDS,
-    Verdict,
-    classify_call,
-    is_slow,
-    make_circuit_event,
-)
 from fuseboard_schema.circuit_settings import CircuitSettings
 from fuseboard_schema.event import RequestEvent
+from fuseboard_schema.outcome import QUOTA_RETRY_AFTER_SECONDS, Verdict, classify_call, is_slow
 
 DEFAULT = CircuitSettings()
 LOCAL = CircuitSettings(min_timeout_for_failure_s=30)

@@ -6,7 +6,6 @@ from fuseboard_consumer import circuit_controls
 from fuseboard_consumer.circuit import find_released_leases, fold_events
 from fuseboard_consumer.circuit_state import Circuit, CircuitEvent, find_effective_state
 from fuseboard_consumer.circuit_window import EMPTY_WINDOW, Window
-from fuseboard_consumer.outcome import is_slow
 from fuseboard_schema.circuit_projection import (
     Lease,
     Projected,
@@ -15,6 +14,7 @@ from fuseboard_schema.circuit_projection import (
     merge_projection,
 )
 from fuseboard_schema.circuit_settings import CircuitSettings, parse_circuit_settings
+from fuseboard_schema.outcome import is_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,14 +1,15 @@
-"""What a stored event says about its provider: success, failure, throttle, fatal or neutral. Pure.
+"""What a call says about its provider: success, failure, throttle, fatal or neutral. Pure.
 
-Part C.3 of the specification, by tables and from stored fields only, so that it can be derived again at any time. The
-order is: what the provider called the error, its HTTP status, the exception.
+Part C.3 of the specification, by tables and from fields that are stored, so that it can be derived again at any time.
+The order is: what the provider called the error, its HTTP status, the exception.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from fuseboard_consumer.circuit_state import CircuitEvent, Outcome
 from fuseboard_schema.circuit_settings import CircuitSettings
-from fuseboard_schema.event import RequestEvent, RequestStatus
+from fuseboard_schema.event import RequestStatus
+
+Outcome = Literal["success", "failure", "throttle", "fatal", "neutral"]
 
 # an exhausted quota does not come back by itself in seconds
 QUOTA_RETRY_AFTER_SECONDS: Final = 900.0
@@ -21,7 +22,7 @@ class Verdict(NamedTuple):
     retry_after_seconds: float | None = None
 
 
-_SUCCESS: Final = Verdict("success")
+SUCCESS: Final = Verdict("success")
 _FAILURE: Final = Verdict("failure")
 _THROTTLE: Final = Verdict("throttle")
 _QUOTA: Final = Verdict("throttle", QUOTA_RETRY_AFTER_SECONDS)
@@ -101,35 +102,6 @@ _LOCAL_NAMES: Final = (
 _LOCAL_ERRORS: Final = frozenset(_LOCAL_NAMES.split())
 
 
-def make_circuit_event(event: RequestEvent, finished_at: float, settings: CircuitSettings) -> CircuitEvent:
-    """Say what an event means to its provider's circuit; `finished_at` is its occurred_at in seconds since 1970."""
-    verdict = _SUCCESS if event.status == "success" else classify_event(event, settings)
-    return CircuitEvent(
-        finished_at,
-        event.event_id.hex,
-        verdict.outcome,
-        event.worker_id or "",
-        is_slow(event.duration_seconds, event.time_to_first_token_seconds, settings),
-        event.circuit_epoch or None,
-        event.admission or "normal",
-        verdict.retry_after_seconds,
-        finished_at - (event.duration_seconds or 0.0),
-        event.lease_id,
-    )
-
-
-def classify_event(event: RequestEvent, settings: CircuitSettings) -> Verdict:
-    """Classify an event by its stored fields."""
-    return classify_call(
-        event.status,
-        event.error_type,
-        event.http_status,
-        event.retry_after_seconds,
-        event.duration_seconds,
-        settings=settings,
-    )
-
-
 def classify_call(
     status: RequestStatus,
     error_type: str | None,
@@ -145,7 +117,7 @@ def classify_call(
     provider's, or a worker that tells no more than `error` would never open a circuit.
     """
     if status == "success":
-        return _SUCCESS
+        return SUCCESS
     if status == "cancelled":
         return _NEUTRAL
     name = (error_type or "").rpartition(".")[2].lower()
