@@ -109,6 +109,7 @@ def _change(before: Circuit, after: Circuit, reason: Reason, order: Order, now: 
         now,
         actor=order.actor,
         note=order.reason,
-        open_until=after.open_until,
+        # under an override it never becomes half-open
+        open_until=None if after.override else after.open_until,
     )
     return Controlled(after, EMPTY_WINDOW, transition)

@@ -59,7 +59,8 @@ def test_a_control_changes_what_it_says_in_a_new_epoch(
     circuit, window, transition = control(before, OPERATOR, 100.0)
 
     assert (circuit._asdict(), window) == (expected, EMPTY_WINDOW)
-    assert transition == Transition("claude", 4, *told, 5, 100.0, None, "ada", "maintenance")
+    open_until = 400.0 if told[1] == "open" else None
+    assert transition == Transition("claude", 4, *told, 5, 100.0, None, "ada", "maintenance", open_until=open_until)
 
 
 def test_calls_made_before_a_reset_do_not_open_the_circuit_again() -> None:
