@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from fuseboard_consumer import store
+from fuseboard_consumer import circuit_store, store
+from fuseboard_consumer.circuit_changes import CircuitChanges, merge_changes
+from fuseboard_consumer.circuit_fold import FoldedHealth, fold_provider, group_inserted
 from fuseboard_consumer.decode import Accepted, Rejected, RejectionReason, reject_event
-from fuseboard_consumer.health import MinuteUsage, fold_health
+from fuseboard_consumer.health import MinuteUsage
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.partition_store import ensure_request_partition
 
@@ -38,6 +40,7 @@ class BatchStore:
         self._connection: store.Database | None = None
         self._days: set[date] = set()
         self._providers: set[str] = set()
+        self._changes = CircuitChanges()
 
     @property
     def connection(self) -> store.Database:
@@ -71,6 +74,11 @@ class BatchStore:
             else:
                 self._store_alone(batch, error)
 
+    def take_changes(self) -> CircuitChanges:
+        """Take what commits have changed of the circuits since the last call, also those before a failure."""
+        changes, self._changes = self._changes, CircuitChanges()
+        return changes
+
     def _store_once(self, batch: Batch) -> None:
         """Store each event that is not stored yet; nearly always that is all of them, so that is tried first."""
         try:
@@ -81,6 +89,7 @@ class BatchStore:
     def _store(self, batch: Batch, *, all_new: bool) -> None:
         self._ensure_partitions(batch)
         providers = {event.provider for event in batch.accepted.events}
+        folded: list[FoldedHealth] = []
         with self.connection.transaction():
             rejected = list(batch.rejected)
             if batch.rows:
@@ -89,11 +98,12 @@ class BatchStore:
                 store.copy_staged_requests(self.connection, batch.rows)
                 minutes = store.insert_requests(self.connection, all_new=all_new)
                 rejected += self._find_conflicts(batch, minutes)
-                self._update_health(minutes)
+                folded = self._update_health(batch, minutes)
             if rejected:
                 store.insert_rejected_events(self.connection, rejected)
         # known once it is committed, and not before
         self._providers |= providers
+        self._tell(folded)
 
     def _store_alone(self, batch: Batch, error: psycopg.Error) -> None:
         try:
@@ -119,13 +129,38 @@ class BatchStore:
         detail = "event_id: taken by a stored request with other content, which stays"
         return _reject_at(batch, positions, "conflicting_duplicate", detail)
 
-    def _update_health(self, minutes: list[MinuteUsage]) -> None:
+    def _update_health(self, batch: Batch, minutes: list[MinuteUsage]) -> list[FoldedHealth]:
         """Lock, fold and write the health rows: last, so that no lock is held while rows are inserted."""
         by_provider = {
             provider: list(group) for provider, group in groupby(sorted(minutes, key=_get_provider), key=_get_provider)
         }
-        known = store.select_health_for_update(self.connection, sorted(by_provider))
-        store.update_health(self.connection, [fold_health(health, by_provider[health.provider]) for health in known])
+        inserted = group_inserted(batch.accepted, minutes)
+        locked, now = circuit_store.select_health_for_update(self.connection, sorted(by_provider))
+        folded = []
+        for row in locked:
+            provider = row.health.provider
+            folded.append(fold_provider(row, by_provider[provider], inserted[provider], now))
+        circuit_store.update_health(self.connection, folded)
+        transitions = [transition for row in folded for transition in row.transitions]
+        if transitions:
+            circuit_store.insert_transitions(self.connection, transitions)
+        return folded
+
+    def _tell(self, folded: list[FoldedHealth]) -> None:
+        """Keep for take_changes, and log, what a commit has changed."""
+        self._changes = merge_changes([self._changes, *(row.changes for row in folded)])
+        for transition in (transition for row in folded for transition in row.transitions):
+            level = logging.WARNING if transition.to_state == "open" else logging.INFO
+            log.log(
+                level,
+                "circuit_transition provider=%s from=%s to=%s reason=%s version=%d epoch=%d",
+                transition.target,
+                transition.from_state,
+                transition.to_state,
+                transition.reason,
+                transition.version,
+                transition.epoch,
+            )
 
 
 def _get_provider(minute: MinuteUsage) -> str:

@@ -2,10 +2,9 @@
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Final
 
-from fuseboard_consumer.circuit_state import CircuitEvent
+from fuseboard_consumer.circuit_state import Circuit, CircuitEvent
 from fuseboard_consumer.circuit_window import EXACT_MAX_CALLS, Cell, Moment, Reporter, Window
 from fuseboard_schema.circuit_settings import CircuitSettings
 
@@ -56,43 +55,52 @@ class Counts:
             self._last_success = moment
             self._last_not_fatal = max(self._last_not_fatal, moment)
 
-    def count_successes(self, events: Sequence[CircuitEvent], start: int, epoch: int, oldest: float) -> int:
+    def count_successes(self, events: Sequence[CircuitEvent], start: int, circuit: Circuit, oldest: float) -> int:
         """Count plain successes from `start` on as `count` would, but many at once; return where it stopped.
 
-        It stops before an event that is anything else, or no newer than `oldest`, and after one with which a rate could
-        be broken. No other rule can be broken by a success: it lengthens no row, and lowers a quorum only by being the
-        newest call, which ends every row. Only rows that are too long already, for settings that were changed, have to
-        be judged after a late success too.
+        It stops before an event that is anything else, of another epoch or no newer than `oldest`, and after one with
+        which a rate could be broken. No other rule can be broken by a success: it lengthens no row, and lowers a quorum
+        only by being the newest call, which ends every row. Only rows that are too long already, for settings that were
+        changed, have to be judged after a late success too.
         """
         settings, window_s = self._settings, self._window_s
+        epoch, epoch_started_at = circuit.epoch, circuit.epoch_started_at
         has_long_row = (
             self.count_failures_in_a_row() >= settings.consecutive_failures
             or self.count_fatals_in_a_row() >= settings.fatal_threshold
         )
         last_of: dict[str, CircuitEvent] = {}
         second, cell = NEVER[0], [0, 0, 0]
-        stop = start
-        for event in islice(events, start, None):
-            at, _, outcome, worker, is_slow, event_epoch, admission, *_ = event
-            if outcome != "success" or event_epoch != epoch or is_slow or admission == "panic" or at <= oldest:
+        stop, may_break = start, True
+        while stop < len(events):
+            event = events[stop]
+            at, _, outcome, worker, is_slow, event_epoch, admission, _, started_at, _ = event
+            if outcome != "success" or is_slow or admission == "panic" or at <= oldest:
+                break
+            if (event_epoch != epoch) if event_epoch else (started_at < epoch_started_at):
                 break
             if at > self.newest_at:
                 self.newest_at = at
                 if self._times and self._times[0] <= at - window_s:
                     self._expire()
+                    may_break = True
             elif has_long_row:
                 break
             if at // 1 == second and self.calls >= EXACT_MAX_CALLS:
                 cell[0] += 1
                 self.calls += 1
+                may_break = may_break or self.calls == settings.min_calls
             elif at > self.newest_at - window_s:
                 self._count_in_cell(at, is_bad=False, is_slow=False)
                 known = None if self._has_exact_cells else self._cells.get(at // 1)
                 second, cell = (NEVER[0], cell) if known is None else (at // 1, known)
+                may_break = True
             last_of[worker] = event
             stop += 1
-            if (self.bad or self.slow) and self._may_break_a_rate():
+            if may_break and (self.bad or self.slow) and self._may_break_a_rate():
                 break
+            # from here on each success in the same second only lowers the rates
+            may_break = False
         self._note_successes(last_of)
         return stop
 

@@ -8,11 +8,14 @@ from typing import Final
 
 import psycopg
 from redis import Redis
+from redis.exceptions import RedisError
 
 from fuseboard_consumer.batch import Batch, BatchStore
+from fuseboard_consumer.circuit_changes import CircuitChanges
 from fuseboard_consumer.decode import decode_entries
 from fuseboard_consumer.entries import Entry, EntryReader
 from fuseboard_consumer.prices import PriceSource
+from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
 from fuseboard_schema.database import DATABASE_DOWN
 from fuseboard_schema.settings import Settings
@@ -38,6 +41,7 @@ class Drain:
     def __init__(self, redis: Redis, settings: Settings, consumer: str, stopping: threading.Event) -> None:
         self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
         self._store = BatchStore(settings.database_url or "")
+        self._publisher = Publisher(redis, settings.namespace)
         self._prices = PriceSource(
             (settings.baseline_provider, settings.baseline_model), settings.price_refresh_seconds
         )
@@ -45,6 +49,8 @@ class Drain:
         self._entry_bytes = self._batch_bytes
         self._stopping = stopping
         self._claim_at = self._forget_at = 0.0
+        # when a batch was last done with, in monotonic seconds: another thread reads it
+        self.progressed_at: float | None = None
 
     def run(self) -> None:
         """Drain until DRAIN_SECONDS have passed or a stop is asked for.
@@ -67,7 +73,9 @@ class Drain:
         if batch is None or not self._write_batch(batch, deadline):
             log.warning("batch_left_in_stream entries=%d", len(entries))
             return 0
+        self._publish_changes(self._store.take_changes())
         self._reader.acknowledge([entry.entry_id for entry in entries])
+        self.progressed_at = time.monotonic()
         return len(batch.rows)
 
     def close(self) -> None:
@@ -125,6 +133,19 @@ class Drain:
                 wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
             else:
                 return True
+
+    def _publish_changes(self, changes: CircuitChanges) -> None:
+        """Tell workers what the commit changed; what cannot be told now is left to the next sweep."""
+        try:
+            if changes.providers:
+                book = self._prices.read_book(self._store.connection)
+                self._publisher.publish(self._store.connection, book, sorted(changes.providers))
+            if changes.released:
+                self._publisher.release(changes.released)
+        except (RedisError, OSError, psycopg.Error) as error:
+            log.warning(
+                "circuit_publish_failed providers=%s error=%r", ",".join(sorted(changes.providers)), str(error)[:300]
+            )
 
     def _gives_up(self, deadline: float) -> bool:
         """Stop trying, at a stop or after the job's time: what is unacknowledged is claimed by a later drain."""

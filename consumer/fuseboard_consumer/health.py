@@ -1,8 +1,11 @@
 """Provider health from real traffic: what a batch adds to a provider's row. Pure: values and now in, values out."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 # figures are called rolling over this many minutes before the newest request
 ROLLING_MINUTES = 10
@@ -22,6 +25,8 @@ class Health(NamedTuple):
     last_error_type: str | None
     # by minute as epoch seconds: requests, successes, microseconds of timed successes, timed successes
     rolling_minutes: dict[str, list[int]]
+    # successes by minute and bucket of duration
+    rolling_durations: dict[str, dict[str, int]]
     rolling_success_rate: Decimal | None
     rolling_avg_response_seconds: Decimal | None
 
@@ -40,6 +45,11 @@ class MinuteUsage(NamedTuple):
     # of each failure: its type and, at the same place, its time
     error_types: list[str | None] | None
     failed_at: list[datetime] | None
+    # of each success of known duration, its bucket
+    duration_buckets: list[int] | None = None
+    # of each request its id and, at the same place, its time; only where some were there already
+    event_ids: list[UUID] | None = None
+    event_times: list[datetime] | None = None
 
 
 def fold_health(health: Health, minutes: list[MinuteUsage]) -> Health:
@@ -65,6 +75,7 @@ def fold_health(health: Health, minutes: list[MinuteUsage]) -> Health:
         last_failure_at=last_failure_at,
         last_error_type=last_error_type,
         rolling_minutes=rolling,
+        rolling_durations=_roll_durations(health.rolling_durations, minutes, rolling),
         rolling_success_rate=_divide(100 * successes, requests, 2),
         rolling_avg_response_seconds=_divide(success_microseconds, timed * MICROSECONDS, 6),
     )
@@ -91,6 +102,17 @@ def _roll(rolling: dict[str, list[int]], minutes: list[MinuteUsage]) -> dict[str
         counts[int(minute.minute_start.timestamp())] = [a + b for a, b in zip(known, added, strict=True)]
     oldest = max(counts) - 60 * (ROLLING_MINUTES - 1)
     return {str(minute): counts[minute] for minute in sorted(counts) if minute >= oldest}
+
+
+def _roll_durations(
+    durations: dict[str, dict[str, int]], minutes: list[MinuteUsage], kept: Iterable[str]
+) -> dict[str, dict[str, int]]:
+    counts = {minute: Counter(buckets) for minute, buckets in durations.items()}
+    for minute in minutes:
+        if minute.duration_buckets:
+            known = counts.setdefault(str(int(minute.minute_start.timestamp())), Counter())
+            known.update(map(str, minute.duration_buckets))
+    return {minute: dict(counts[minute]) for minute in kept if minute in counts}
 
 
 def _divide(numerator: int, denominator: int, decimals: int) -> Decimal | None:

@@ -6,10 +6,9 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import TupleRow, class_row
-from psycopg.types.json import Jsonb
 
 from fuseboard_consumer.decode import Rejected
-from fuseboard_consumer.health import Health, MinuteUsage
+from fuseboard_consumer.health import MinuteUsage
 from fuseboard_consumer.rows import STAGED_COLUMNS
 from fuseboard_schema.sql import load_sql
 
@@ -32,14 +31,15 @@ def copy_staged_requests(connection: Database, rows: Sequence[Sequence[Any]]) ->
 def insert_requests(connection: Database, *, all_new: bool) -> list[MinuteUsage]:
     """Insert the staged requests with their deltas; return what was inserted, by provider and minute.
 
-    With `all_new` one that is already there raises psycopg.errors.UniqueViolation, else it is left out.
+    With `all_new` one that is already there raises psycopg.errors.UniqueViolation, else it is left out, and the ids and
+    times of the others are returned.
     """
     statement = load_sql(__package__, "insert_requests")
     if all_new:
         # the clause makes every insertion speculative, which costs a third of the statement's time
         statement = statement.replace(b"ON CONFLICT DO NOTHING", b"")
     with connection.cursor(row_factory=class_row(MinuteUsage)) as cursor:
-        return cursor.execute(statement).fetchall()
+        return cursor.execute(statement, {"all_new": all_new}).fetchall()
 
 
 def select_conflicting_positions(connection: Database, first_day: date, last_day: date) -> list[int]:
@@ -59,16 +59,3 @@ def register_providers(connection: Database, providers: Sequence[str]) -> None:
     """Register the providers that are not known yet, with their health rows."""
     connection.execute(load_sql(__package__, "register_providers"), {"providers": providers})
     connection.execute(load_sql(__package__, "insert_health_rows"), {"providers": providers})
-
-
-def select_health_for_update(connection: Database, providers: Sequence[str]) -> list[Health]:
-    """Lock and read the health rows of providers, in order of name."""
-    with connection.cursor(row_factory=class_row(Health)) as cursor:
-        return cursor.execute(load_sql(__package__, "select_health_for_update"), {"providers": providers}).fetchall()
-
-
-def update_health(connection: Database, rows: Sequence[Health]) -> None:
-    """Write folded health rows, in one round trip."""
-    values = [health._asdict() | {"rolling_minutes": Jsonb(health.rolling_minutes)} for health in rows]
-    with connection.cursor() as cursor:
-        cursor.executemany(load_sql(__package__, "update_health"), values)

@@ -15,6 +15,7 @@ from redis import Redis
 
 from fuseboard_consumer.drain import Drain
 from fuseboard_consumer.rq_worker import DrainJob, DrainQueue, DrainWorker
+from fuseboard_consumer.sweeper import Sweeper
 from fuseboard_schema.database import DATABASE_DOWN, connect_database
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import REDIS_DOWN, connect_redis
@@ -41,11 +42,14 @@ def run_consumer(settings: Settings) -> None:
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     redis = connect_redis(settings.redis_url, ca_certs=settings.redis_ca_certs)
     drain = Drain(redis, settings, name, stopping)
+    sweeper = Sweeper(settings, stopping, lambda: drain.progressed_at)
     _relax_garbage_collection()
     log.info("consumer_started name=%s", name)
     _wait_for_schema(settings.database_url, stopping)
+    sweeper.start()
     _work(redis, f"{settings.namespace}-drain", name, drain, stopping)
     drain.close()
+    sweeper.join()
     log.info("consumer_stopped name=%s", name)
 
 

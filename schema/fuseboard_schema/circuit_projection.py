@@ -1,6 +1,6 @@
 """What Redis decides by the projection of a circuit (part C.8): the fence of a publication, and admission. Pure.
 
-This is the table that the Lua scripts follow; times are seconds of one clock.
+This is the table that the Lua scripts follow, and a test holds them to it; times are seconds of one clock.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class Lease(NamedTuple):
     expires_at: float
 
 
-class Admitted(NamedTuple):
+class Grant(NamedTuple):
     """How a call is let through, None for not at all; why; and after how long it may ask again."""
 
     admission: Admission | None
@@ -42,20 +42,35 @@ class Admitted(NamedTuple):
 
 
 def merge_projection(
-    stored: Projected | None, published: Projected, *, throttle_was_reset: bool = False
+    stored: Projected | None, published: Projected, *, throttle_reset_revision: int = 0
 ) -> Projected | None:
     """Merge a publication into what is stored; None when it is no newer, so that nothing goes backwards (P8).
 
-    The throttle keeps the later deadline, which a worker may have written itself, unless an operator reset it.
+    The throttle keeps the later deadline, unless an operator reset it at a revision that is not stored yet: then what
+    workers had hinted is dropped as well.
     """
-    if stored is None:
-        return published
-    if published.revision <= stored.revision:
+    if stored is not None and published.revision <= stored.revision:
         return None
-    deadlines = [at for at in (stored.throttle_until, published.throttle_until) if at is not None]
-    if throttle_was_reset or not deadlines:
+    if stored is None or stored.revision < throttle_reset_revision:
         return published
-    return published._replace(throttle_until=max(deadlines))
+    return published._replace(throttle_until=find_latest(stored.throttle_until, published.throttle_until))
+
+
+def merge_hint(hint_until: float | None, retry_after_seconds: float, now: float, *, cap_seconds: float) -> float | None:
+    """Merge what one worker was told by a provider into what is known; None without a deadline ahead."""
+    known = check_hint(hint_until, now, cap_seconds)
+    told = now + min(retry_after_seconds, cap_seconds) if retry_after_seconds > 0 else None
+    return find_latest(known, told)
+
+
+def check_hint(hint_until: float | None, now: float, cap_seconds: float) -> float | None:
+    """Drop a hint from further ahead than any worker can have been told."""
+    return None if hint_until is None or hint_until > now + cap_seconds else hint_until
+
+
+def find_latest(*deadlines: float | None) -> float | None:
+    """Find the latest of the deadlines that there are."""
+    return max((until for until in deadlines if until is not None), default=None)
 
 
 def list_live_leases(leases: Iterable[Lease], epoch: int, now: float) -> list[Lease]:
@@ -68,29 +83,34 @@ def decide_admission(  # noqa: PLR0911 - one return for each row of the table
     leases: Iterable[Lease],
     now: float,
     *,
+    lease_id: str,
     max_probes: int,
+    hint_until: float | None = None,
+    cap_seconds: float = 3600.0,
     heartbeat_at: float | None = None,
     dead_after_seconds: float = 10.0,
-) -> Admitted:
-    """Decide on one call by the state in Redis; for a probe the caller adds its lease.
+) -> Grant:
+    """Decide on one call by the state in Redis; for a probe the caller adds its lease, unless it is held already.
 
     Without a heartbeat it is not known that the consumers are dead, so they are not taken to be.
     """
     if circuit is None:
-        return Admitted("normal", "no_state")
+        return Grant("normal", "no_state")
     epoch = circuit.epoch
     if circuit.override == "forced_open":
-        return Admitted(None, "forced_open", epoch)
+        return Grant(None, "forced_open", epoch)
     if circuit.override == "disabled":
-        return Admitted("normal", "disabled", epoch)
-    if circuit.throttle_until is not None and now < circuit.throttle_until:
-        return Admitted(None, "throttled", epoch, circuit.throttle_until - now)
+        return Grant("normal", "disabled", epoch)
+    throttle_until = find_latest(circuit.throttle_until, check_hint(hint_until, now, cap_seconds))
+    if throttle_until is not None and now < throttle_until:
+        return Grant(None, "throttled", epoch, throttle_until - now)
     if circuit.state == "closed":
-        return Admitted("normal", "closed", epoch)
+        return Grant("normal", "closed", epoch)
     if circuit.open_until is not None and now < circuit.open_until:
-        return Admitted(None, "open", epoch, circuit.open_until - now)
+        return Grant(None, "open", epoch, circuit.open_until - now)
     if heartbeat_at is not None and now - heartbeat_at > dead_after_seconds:
-        return Admitted("normal", "pipeline_dead", epoch)
-    if len(list_live_leases(leases, epoch, now)) >= max_probes:
-        return Admitted(None, "probes_busy", epoch)
-    return Admitted("probe", "half_open", epoch)
+        return Grant("normal", "pipeline_dead", epoch)
+    held = {lease.lease_id for lease in list_live_leases(leases, epoch, now)}
+    if len(held) >= max_probes and lease_id not in held:
+        return Grant(None, "probes_busy", epoch)
+    return Grant("probe", "half_open", epoch)

@@ -10,7 +10,12 @@ REDIS_DOWN = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
 def connect_redis(
-    redis_url: str, *, retries: int = 3, socket_timeout_seconds: float = 5.0, ca_certs: str | None = None
+    redis_url: str,
+    *,
+    retries: int = 3,
+    socket_timeout_seconds: float = 5.0,
+    connect_timeout_seconds: float = 3.0,
+    ca_certs: str | None = None,
 ) -> Redis:
     """Make a client for `redis://`, `rediss://` (TLS, certificate checked) or `unix://`; connects on first use.
 
@@ -21,7 +26,7 @@ def connect_redis(
         redis_url,
         retry=Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), retries),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        socket_connect_timeout=3.0,
+        socket_connect_timeout=connect_timeout_seconds,
         socket_timeout=socket_timeout_seconds,
         health_check_interval=15,
         **tls,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fuseboard_consumer.health import ROLLING_MINUTES, Health, MinuteUsage, fold_health
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-EMPTY = Health("claude", 0, 0, 0, 0, None, None, None, {}, None, None)
+EMPTY = Health("claude", 0, 0, 0, 0, None, None, None, {}, {}, None, None)
 
 
 def make_minute(minute: int, success_at: list[float], failure_at: list[float]) -> MinuteUsage:

@@ -1,18 +1,15 @@
-"""Runs the spec_vectors of a file of breaker vectors through the real fold, controls and admission."""
+"""Runs the spec_vectors of a file of breaker vectors through the real fold and controls, and the scripts in Redis."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
+
+from circuit_redis import CircuitRedis
 
 from fuseboard_consumer import circuit_controls
 from fuseboard_consumer.circuit import find_released_leases, fold_events
 from fuseboard_consumer.circuit_state import Circuit, CircuitEvent, find_effective_state
 from fuseboard_consumer.circuit_window import EMPTY_WINDOW, Window
-from fuseboard_schema.circuit_projection import (
-    Lease,
-    Projected,
-    decide_admission,
-    list_live_leases,
-    merge_projection,
-)
+from fuseboard_schema.circuit_projection import Projected
 from fuseboard_schema.circuit_settings import CircuitSettings, parse_circuit_settings
 from fuseboard_schema.outcome import is_slow
 
@@ -56,9 +53,9 @@ class World:
         self._circuit = Circuit("case")
         self._window = EMPTY_WINDOW
         self._known_ids: set[str] = set()
-        self._projected: Projected | None = None
-        self._leases: list[Lease] = []
+        self._redis = CircuitRedis()
         self._published_at: float | None = None
+        self._throttle_reset_revision = 0
 
     def run(self, step: Json) -> Figures:
         """Run one step and give the figures that it may expect."""
@@ -83,7 +80,7 @@ class World:
         folded = fold_events(self._circuit, self._window, new.values(), self._settings, now)
         self._circuit, self._window = folded.circuit, folded.window
         for epoch, lease_id in find_released_leases(new.values()):
-            self._drop_lease(lease_id, epoch)
+            self._redis.release(lease_id, epoch)
         reasons = [transition.reason for transition in folded.transitions]
         return {"new": len(new), "reason": reasons[-1] if reasons else None, **self._show(now)}
 
@@ -108,35 +105,26 @@ class World:
             told["throttle_until"],
             told["override"],
         )
-        merged = merge_projection(self._projected, published)
         self._published_at = now
-        if merged is not None:
-            self._projected = merged
-        return {"applied": merged is not None}
+        return {"applied": self._redis.publish(published, self._settings, now, self._throttle_reset_revision)}
 
     def _acquire(self, step: Json, now: float) -> Figures:
         # a case that says nothing of a heartbeat or of its limit has consumers that are alive
         is_watched = self._heartbeat_at is not None or self._dead_after_seconds is not None
         heartbeat_at = self._published_at if self._heartbeat_at is None else self._heartbeat_at
         limit = self._dead_after_seconds
-        admitted = decide_admission(
-            self._projected,
-            self._leases,
+        grant = self._redis.acquire(
+            step["lease"],
             now,
-            max_probes=self._settings.half_open_max_probes,
-            heartbeat_at=heartbeat_at if is_watched else None,
-            dead_after_seconds=DEAD_AFTER_DEFAULT_SECONDS if limit is None else limit,
+            DEAD_AFTER_DEFAULT_SECONDS if limit is None else limit,
+            heartbeat_at if is_watched else None,
         )
-        if admitted.admission == "probe" and admitted.epoch is not None:
-            live = list_live_leases(self._leases, admitted.epoch, now)
-            lease = Lease(admitted.epoch, step["lease"], now + self._settings.probe_lease_ttl_s)
-            self._leases = [*live, lease]
-        wait = admitted.wait_seconds
+        wait = grant.wait_seconds
         waits = {"wait_s": wait, "wait_ms": None if wait is None else wait * 1000}
-        return {"admission": admitted.admission, "reason": admitted.reason, "epoch": admitted.epoch, **waits}
+        return {"admission": grant.admission, "reason": grant.reason, "epoch": grant.epoch, **waits}
 
     def _release(self, step: Json, _: float) -> Figures:
-        return {"released": self._drop_lease(step["lease"], None)}
+        return {"released": self._redis.release(step["lease"], step.get("epoch"))}
 
     def _override(self, step: Json, now: float) -> Figures:
         named = {name: value for name, value in step.items() if name not in {"op", "now", "expect", "until", "by"}}
@@ -144,17 +132,18 @@ class World:
         (word,) = words
         order = ORDER._replace(until=step.get("until"))
         self._circuit, self._window, transition = CONTROLS[word](self._circuit, order, now)
+        if transition.reason == "throttle_reset":
+            self._throttle_reset_revision = transition.version
         return {"reason": transition.reason, **self._show(now)}
 
     def _lose_redis(self, _step: Json, _: float) -> Figures:
-        self._projected, self._leases = None, []
+        self._redis.lose()
         return {}
 
-    def _drop_lease(self, lease_id: str, epoch: int | None) -> bool:
-        left = [lease for lease in self._leases if lease.lease_id != lease_id or epoch not in (None, lease.epoch)]
-        is_dropped = len(left) < len(self._leases)
-        self._leases = left
-        return is_dropped
+    def close(self) -> None:
+        """Leave nothing behind in a Redis that others use."""
+        if self._published_at is not None:
+            self._redis.lose()
 
     def _show(self, now: float) -> Figures:
         shown = {**self._circuit._asdict(), "state": find_effective_state(self._circuit, now)}
@@ -222,13 +211,14 @@ def run_circuit_case(case: Json) -> list[tuple[str, object, object]]:
         wanted = [tuple(end) for end in outcomes]
         ends = find_all_ends(case)
         return [] if set(ends) <= set(wanted) else [("outcomes", wanted, ends)]
-    world, wrong = World(case["config"]), []
-    for number, step in enumerate(case["steps"]):
-        figures = world.run(step)
-        for name, expected in step.get("expect", {}).items():
-            got = figures.get(name, "a figure this runner does not know")
-            if not is_equal(expected, got):
-                wrong.append((f"step {number} {name}", expected, got))
+    wrong = []
+    with closing(World(case["config"])) as world:
+        for number, step in enumerate(case["steps"]):
+            figures = world.run(step)
+            for name, expected in step.get("expect", {}).items():
+                got = figures.get(name, "a figure this runner does not know")
+                if not is_equal(expected, got):
+                    wrong.append((f"step {number} {name}", expected, got))
     return wrong
 
 

@@ -7,7 +7,11 @@ One line per case, then the counts. Exit code 0: every case is right; 1: one is 
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
+
+# what these share with the tests is one folder up
+sys.path.append(str(Path(__file__).parents[1]))
 
 from circuit_cases import run_circuit_case
 from selection_cases import run_selection_case

@@ -84,6 +84,7 @@ WITH inserted AS (
     ORDER BY event_id, position
     ON CONFLICT DO NOTHING
     RETURNING
+        event_id,
         occurred_at,
         provider,
         model,
@@ -171,6 +172,11 @@ SELECT
     count(duration_seconds) FILTER (WHERE status = 'success') AS success_seconds_count,
     max(occurred_at) FILTER (WHERE status = 'success') AS last_success_at,
     array_agg(error_type) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS error_types,
-    array_agg(occurred_at) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failed_at
+    array_agg(occurred_at) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failed_at,
+    array_agg(duration_bucket(duration_seconds::double precision))
+        FILTER (WHERE status = 'success' AND duration_seconds IS NOT NULL) AS duration_buckets,
+    -- which they were is known when all of them were new
+    array_agg(event_id) FILTER (WHERE NOT %(all_new)s::boolean) AS event_ids,
+    array_agg(occurred_at) FILTER (WHERE NOT %(all_new)s::boolean) AS event_times
 FROM inserted
 GROUP BY provider, minute_start;

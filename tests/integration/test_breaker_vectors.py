@@ -1,29 +1,54 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+SHARED = Path(__file__).parents[3] / "shared" / "spec" / "breaker_vectors.json"
 OWN: dict[str, Any] = json.loads((VECTORS / "breaker.json").read_text())
 
 
-def run(*arguments: Path | str) -> tuple[int, list[str]]:
+def run(*arguments: Path | str, redis_url: str = "") -> tuple[int, list[str]]:
+    """Run the cases, on a server of their own where none is given."""
     done = subprocess.run(
-        [sys.executable, VECTORS / "run.py", *arguments], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, VECTORS / "run.py", *arguments],
+        env={**os.environ, "FUSEBOARD_TEST_REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     return done.returncode, done.stdout.splitlines()
 
 
+def list_names(path: Path) -> list[str]:
+    sections = json.loads(path.read_text()).values()
+    return [case["id"] for cases in sections if isinstance(cases, list) for case in cases]
+
+
 def test_our_own_cases_pass_with_a_line_for_each() -> None:
-    names = [case["id"] for cases in OWN.values() if isinstance(cases, list) for case in cases]
+    names = list_names(VECTORS / "breaker.json")
 
     code, lines = run(VECTORS / "breaker.json")
 
     assert lines == [*(f"ok {name}" for name in names), f"{len(names)} passed, 0 failed"]
     assert code == 0
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared specification is not beside this repository")
+def test_the_specifications_cases_pass_and_leave_nothing_behind(redis_client: Redis, redis_url: str) -> None:
+    names = list_names(SHARED)
+
+    code, lines = run(SHARED, redis_url=redis_url)
+
+    assert lines == [*(f"ok {name}" for name in names), f"{len(names)} passed, 0 failed"]
+    assert code == 0
+    assert list(redis_client.scan_iter(match="*{vectors*", count=1000)) == []
 
 
 def change_expectation(case: dict[str, Any], **expect: object) -> dict[str, Any]:
@@ -46,14 +71,14 @@ WRONG: list[tuple[str, int, dict[str, object]]] = [
 ]
 
 
-def test_a_wrong_or_unknown_expectation_fails_and_the_others_still_run(tmp_path: Path) -> None:
+def test_a_wrong_or_unknown_expectation_fails_and_the_others_still_run(tmp_path: Path, redis_url: str) -> None:
     cases: dict[str, list[dict[str, Any]]] = {"spec_vectors": [], "selection_vectors": []}
     for number, (section, place, expect) in enumerate(WRONG):
         cases[section].append({**change_expectation(OWN[section][place], **expect), "id": f"{number}"})
     cases["selection_vectors"].append(OWN["selection_vectors"][0])
     (tmp_path / "cases.json").write_text(json.dumps(cases))
 
-    code, lines = run(tmp_path / "cases.json")
+    code, lines = run(tmp_path / "cases.json", redis_url=redis_url)
 
     assert [line.split()[:2] for line in lines[:-1]] == [["FAIL", f"{n}"] for n in range(len(WRONG))] + [
         ["ok", "OWN-21"]
