@@ -41,11 +41,10 @@ class Outcome(NamedTuple):
     http_status: int | None
 
 
-class Call:
-    """Time one block and record exactly one event when it is left; nothing in here raises into the block."""
+class TimedCall:
+    """One call to a provider while it is made: what may be said about it; nothing in here raises."""
 
-    def __init__(self, record: Callable[..., None], fields: dict[str, Any]) -> None:
-        self._record = record
+    def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
         self._started = time.perf_counter()
 
@@ -66,13 +65,14 @@ class Call:
         """Note that the first piece of a streamed answer is here; later calls change nothing."""
         self._fields.setdefault("time_to_first_token_seconds", time.perf_counter() - self._started)
 
-    def __enter__(self) -> Self:
-        self._started = time.perf_counter()
-        return self
+    def _set(self, unexpected: tuple[object, ...], **fields: object) -> None:
+        self._fields.update(fields)
+        if unexpected:
+            # a usage object given whole, say: the event is refused and kept instead of failing a call that succeeded
+            self._fields["unexpected_arguments"] = unexpected
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def _end(self, error: BaseException | None) -> dict[str, Any]:
+        """Say how the call ended; returns the fields of its event."""
         fields = self._fields
         fields.setdefault("duration_seconds", time.perf_counter() - self._started)
         if error is not None:
@@ -83,7 +83,24 @@ class Call:
             if fields.get("retry_after_seconds") is None and outcome.status != "cancelled":
                 is_rate_limited = outcome.status == "rate_limited"
                 fields["retry_after_seconds"] = find_retry_after(error, is_rate_limited=is_rate_limited)
-        self._record(**fields)
+        return fields
+
+
+class Call(TimedCall):
+    """Time one block and record exactly one event when it is left; nothing in here raises into the block."""
+
+    def __init__(self, record: Callable[..., None], fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self._record = record
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._record(**self._end(error))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -92,12 +109,6 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, traceback)
-
-    def _set(self, unexpected: tuple[object, ...], **fields: object) -> None:
-        self._fields.update(fields)
-        if unexpected:
-            # a usage object given whole, say: the event is refused and kept instead of failing a call that succeeded
-            self._fields["unexpected_arguments"] = unexpected
 
 
 def classify_exception(error: BaseException) -> Outcome:

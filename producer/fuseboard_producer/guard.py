@@ -11,14 +11,13 @@ from types import MappingProxyType
 from typing import Final
 
 from fuseboard_producer.admission import QUIET, GuardReading
+from fuseboard_producer.snapshot import DEFAULT_SETTINGS
+from fuseboard_schema.circuit_settings import CircuitSettings
 
 SUSPECT_FAILURES: Final = 3
 SUSPECT_WINDOW_SECONDS: Final = 30.0
 SUSPECT_BASE_SECONDS: Final = 10.0
 SUSPECT_MAX_SECONDS: Final = 60.0
-# as the consumer's throttle_default_s and retry_after_cap_s; it decides for the fleet a moment later
-THROTTLE_DEFAULT_SECONDS: Final = 5.0
-THROTTLE_MAX_SECONDS: Final = 3600.0
 RETRY_WINDOW_SECONDS: Final = 10
 RETRY_RATIO: Final = 0.1
 RETRIES_PER_SECOND: Final = 3
@@ -67,10 +66,16 @@ class LocalGuard:
         """Note a failure that counts against the provider: not a 429, not a caller's mistake."""
         self._replace(provider, self._watches.get(provider, NOTHING_SEEN).add_failure(now))
 
-    def record_throttle(self, provider: str, retry_after_seconds: float | None, now: float) -> None:
+    def record_throttle(
+        self,
+        provider: str,
+        retry_after_seconds: float | None,
+        now: float,
+        settings: CircuitSettings = DEFAULT_SETTINGS,
+    ) -> None:
         """Note a 429, or a failure with Retry-After; deadlines only move forward."""
-        asked = THROTTLE_DEFAULT_SECONDS if retry_after_seconds is None else retry_after_seconds
-        until = now + min(max(asked, 0.0), THROTTLE_MAX_SECONDS)
+        asked = settings.throttle_default_s if retry_after_seconds is None else retry_after_seconds
+        until = now + min(max(asked, 0.0), settings.retry_after_cap_s)
         watch = self._watches.get(provider, NOTHING_SEEN)
         self._replace(provider, replace(watch, throttled_until=max(watch.throttled_until, until)))
 
@@ -105,17 +110,16 @@ class LocalGuard:
 class LocalProbes:
     """Admit one probe at a time and provider in this process, for when the snapshot is too old to ask the fleet."""
 
-    def __init__(self, lease_seconds: float) -> None:
-        self._lease_seconds = lease_seconds
+    def __init__(self) -> None:
         self._expiries: dict[str, float] = {}
 
-    def acquire(self, provider: str, now: float) -> bool:
-        """Take the probe; False while another one is out and has not expired."""
+    def acquire(self, provider: str, now: float, lease_seconds: float) -> bool:
+        """Take the probe for so long at most; False while another one is out and has not expired."""
         held_until = self._expiries.get(provider)
         if held_until is not None and held_until <= now:
             # whoever held it died or hangs
             self._expiries.pop(provider, None)
-        mine = now + self._lease_seconds
+        mine = now + lease_seconds
         return self._expiries.setdefault(provider, mine) is mine
 
     def release(self, provider: str) -> None:

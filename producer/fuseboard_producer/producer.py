@@ -56,6 +56,7 @@ class Producer:
                 "redis_ca_certs": redis_ca_certs,
             }
         )
+        self._options = options
         self._flusher = Flusher(options)
         # forgotten without close: the thread sends what is there and ends
         weakref.finalize(self, self._flusher.stop).atexit = False
@@ -127,6 +128,11 @@ class Producer:
     async def aclose(self, timeout_seconds: float = 5.0) -> bool:
         """Do as `close` without blocking the event loop."""
         return await asyncio.to_thread(self.close, timeout_seconds)
+
+    @property
+    def options(self) -> Options:
+        """The arguments, checked and completed."""
+        return self._options
 
     @property
     def has_room(self) -> bool:

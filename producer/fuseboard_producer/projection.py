@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fuseboard_producer.snapshot import (
     DEFAULT_PRIORITY,
+    DEFAULT_SETTINGS,
     CircuitState,
     Health,
     Offer,
@@ -19,9 +21,11 @@ from fuseboard_producer.snapshot import (
     Snapshot,
     sort_views,
 )
+from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD
+from fuseboard_schema.circuit_settings import CircuitSettings, Span, Wait
 
-HEARTBEAT_FIELD: Final = "__hb__"
 Rate = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+NO_HINTS: Final[Mapping[bytes | str, bytes | str]] = MappingProxyType({})
 # an empty array that went through a Lua script comes back as an empty object
 Names = Annotated[frozenset[str], BeforeValidator(lambda names: names or [])]
 
@@ -59,6 +63,19 @@ class SettingsPart(OfferPart):
     weight: float | None = Field(None, ge=0)
     ramp_s: float = Field(20.0, ge=0)
     models: dict[str, OfferPart] = Field(default_factory=dict)
+    probe_lease_ttl_s: Span = DEFAULT_SETTINGS.probe_lease_ttl_s
+    throttle_default_s: Span = DEFAULT_SETTINGS.throttle_default_s
+    retry_after_cap_s: Span = DEFAULT_SETTINGS.retry_after_cap_s
+    min_timeout_for_failure_s: Wait = DEFAULT_SETTINGS.min_timeout_for_failure_s
+
+    def make_settings(self) -> CircuitSettings:
+        """Make the settings that a worker goes by when it judges a call."""
+        return CircuitSettings(
+            probe_lease_ttl_s=self.probe_lease_ttl_s,
+            throttle_default_s=self.throttle_default_s,
+            retry_after_cap_s=self.retry_after_cap_s,
+            min_timeout_for_failure_s=self.min_timeout_for_failure_s,
+        )
 
 
 class HealthPart(Part):
@@ -100,12 +117,14 @@ def decode_snapshot(
     redis_now_ms: float,
     monotonic_now: float,
     previous: Snapshot | None = None,
+    hints: Mapping[bytes | str, bytes | str] = NO_HINTS,
 ) -> Snapshot:
     """Decode the whole hash, read together with Redis's TIME at `monotonic_now` seconds.
 
     A field that cannot be read leaves its provider without circuit state, so it fails open. `previous` is the snapshot
     this one replaces: it tells when a circuit closed, and holds what operators configured while a flushed
     Redis does not (the heartbeat, written after a full publication, tells that it is complete).
+    hints: throttle deadlines that workers were told by a 429, in Redis's milliseconds; the later deadline holds.
     """
     offset_seconds = monotonic_now - redis_now_ms / 1000
     texts = {_read_text(name): _read_text(value) for name, value in mapping.items()}
@@ -122,6 +141,11 @@ def decode_snapshot(
             views[name] = _make_view(name, entry, offset_seconds, monotonic_now, known.get(name))
     if heartbeat is None:
         views = {name: _forget_circuit(view) for name, view in known.items()} | views
+    for hinted, deadline in hints.items():
+        view = views.get(_read_text(hinted))
+        if view is not None:
+            until = _read_deadline(_read_text(deadline), offset_seconds)
+            views[view.name] = _merge_hint(view, until, monotonic_now)
     return Snapshot(sort_views(views.values()), monotonic_now, _read_deadline(heartbeat, offset_seconds), bad_fields)
 
 
@@ -146,6 +170,13 @@ def _make_view(
     return replace(view, closed_at=_find_closed_at(view, previous, now))
 
 
+def _merge_hint(view: ProviderView, hinted_until: float | None, now: float) -> ProviderView:
+    # workers write hints: what none of them can have been told binds nobody
+    if hinted_until is None or hinted_until > now + view.settings.retry_after_cap_s:
+        return view
+    return replace(view, throttle_until=max(hinted_until, view.throttle_until or hinted_until))
+
+
 def _apply_settings(view: ProviderView, part: SettingsPart) -> ProviderView:
     return replace(
         view,
@@ -156,6 +187,7 @@ def _apply_settings(view: ProviderView, part: SettingsPart) -> ProviderView:
         ramp_seconds=part.ramp_s,
         offer=part.make_offer(),
         offers={model: offer.make_offer() for model, offer in part.models.items()},
+        settings=part.make_settings(),
     )
 
 

@@ -1,6 +1,7 @@
 """What a caller wants of a provider."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
@@ -38,6 +39,11 @@ class Request:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy is {self.strategy!r}: use one of {', '.join(sorted(STRATEGIES))}")
+
+    def restrict(self, names: Iterable[str]) -> "Request":
+        """Make the request that goes to no provider but these, of those it allowed."""
+        allowed = frozenset(names)
+        return replace(self, providers=allowed if self.providers is None else allowed & self.providers)
 
     @property
     def output_tokens_max(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from random import Random
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypedDict
 
 from fuseboard_producer.admission import QUIET, GuardReading, Lease, Refusal, admit_view
 from fuseboard_producer.ordering import estimate_cost, order_views
@@ -24,12 +24,20 @@ Reason = (
 Views = list[ProviderView]
 
 
+class CandidateFields(TypedDict):
+    """The fields of an event by which the circuit knows its call."""
+
+    circuit_epoch: int | None
+    admission: Admission
+    lease_id: str | None
+
+
 class Candidate(NamedTuple):
     """One provider to try.
 
     lease: what to take before a call, None for none; when it is refused, go on with the next candidate. epoch: what
     the event has to say, None where the circuit's state is not known. model: the provider's own name for the requested
-    one, None where the request named none.
+    one, None where the request named none. lease_id: of a probe that Redis granted.
     """
 
     provider: str
@@ -37,13 +45,20 @@ class Candidate(NamedTuple):
     lease: Lease | None = None
     epoch: int | None = None
     model: str | None = None
+    lease_id: str | None = None
+
+    @property
+    def event_fields(self) -> CandidateFields:
+        """What the event of a call to this candidate has to say of its circuit: keywords of `Producer.request`."""
+        return {"circuit_epoch": self.epoch, "admission": self.admission, "lease_id": self.lease_id}
 
 
 class Plan(NamedTuple):
     """What to try, in order, each at most once.
 
     reasons: for every provider that is not used. retry_after_seconds: until the nearest deadline of a provider that
-    only waits for it, None where none does.
+    only waits for it, None where none does. preferred: the provider that would be first if every circuit were closed:
+    a call to another one is a fallback.
     """
 
     strategy: Strategy
@@ -51,6 +66,7 @@ class Plan(NamedTuple):
     is_panic: bool
     reasons: Mapping[str, Reason]
     retry_after_seconds: float | None
+    preferred: str | None = None
 
 
 class Sorted(NamedTuple):
@@ -58,6 +74,7 @@ class Sorted(NamedTuple):
 
     admitted: Views
     leases: dict[str, Lease]
+    kept_out: Views
     waiting: Views
     reasons: dict[str, Reason]
     deadlines: list[float]
@@ -79,17 +96,19 @@ def select(
     """
     found = _sort_out(request, snapshot, now, guard, refused)
     is_panic = not found.admitted and bool(found.waiting) and request.panic == "route"
+    ordered = order_views(found.admitted, request, rng)
+    first = ordered[0] if ordered else None
     if is_panic:
         candidates = _list_panic_candidates(found, request)
     else:
-        ordered = order_views(found.admitted, request, rng)
         if guard.suspects:
             ordered = _move_suspects(ordered, guard.suspects)
         ordered = _apply_ramp(ordered, guard.suspects, now, rng)
         has_state = snapshot.tell_freshness(now) in ("fresh", "aging")
         candidates = tuple([_make_candidate(view, request, found.leases, has_state) for view in ordered])
     nearest = min(found.deadlines) - now if found.deadlines else None
-    return Plan(request.strategy, candidates, is_panic, found.reasons, nearest)
+    preferred = _find_preferred(found, first, request, rng) if found.kept_out else first
+    return Plan(request.strategy, candidates, is_panic, found.reasons, nearest, preferred.name if preferred else None)
 
 
 def find_ineligibility(view: ProviderView, request: Request) -> Reason | None:
@@ -126,8 +145,8 @@ def _compare_cost(cost_usd: Decimal | None, max_cost_usd: Decimal) -> Reason | N
 
 
 def _sort_out(request: Request, snapshot: Snapshot, now: float, guard: GuardReading, refused: frozenset[str]) -> Sorted:
-    found = Sorted([], {}, [], {}, [])
-    admitted, leases, waiting, reasons, deadlines = found
+    found = Sorted([], {}, [], [], {}, [])
+    admitted, leases, kept_out, waiting, reasons, deadlines = found
     freshness = snapshot.tell_freshness(now)
     throttles = guard.throttles
     for view in _list_views(request, snapshot):
@@ -142,6 +161,7 @@ def _sort_out(request: Request, snapshot: Snapshot, now: float, guard: GuardRead
                 leases[view.name] = lease
             continue
         reasons[view.name] = refusal or "probe_refused"
+        kept_out.append(view)
         if until is not None:
             deadlines.append(until)
         if refusal in ("open", None):
@@ -172,6 +192,15 @@ def _list_panic_candidates(found: Sorted, request: Request) -> tuple[Candidate, 
     for view in nearest:
         del found.reasons[view.name]
     return tuple(_make_candidate(view, request, {}, has_state=True)._replace(admission="panic") for view in nearest)
+
+
+def _find_preferred(found: Sorted, first: ProviderView | None, request: Request, rng: Random) -> ProviderView:
+    """Find who would be first if none of these circuits kept anybody out.
+
+    Where chance decides, a draw among all that falls on an admitted one stands for the draw that was made.
+    """
+    winner = order_views(list(sort_views(found.admitted + found.kept_out)), request, rng)[0]
+    return first if first is not None and winner not in found.kept_out else winner
 
 
 def _move_suspects(views: Views, suspects: frozenset[str]) -> Views:

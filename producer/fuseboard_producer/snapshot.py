@@ -6,6 +6,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal
 
+from fuseboard_schema.circuit_settings import CircuitSettings
+
 FRESH_SECONDS: Final = 10.0
 USABLE_SECONDS: Final = 60.0
 # a percentile of fewer successes says nothing
@@ -62,6 +64,7 @@ class Health:
 
 DEFAULT_OFFER: Final = Offer()
 UNKNOWN_HEALTH: Final = Health()
+DEFAULT_SETTINGS: Final = CircuitSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class ProviderView:
 
     epoch: None when no circuit state is known. weight: None when none was given. offers: by requested model; empty
     means that any model may be asked for. closed_at: when the circuit was seen to close, which starts the ramp.
+    settings: those that workers need are as published, the others have their defaults.
     """
 
     name: str
@@ -89,6 +93,7 @@ class ProviderView:
     health: Health = UNKNOWN_HEALTH
     closed_at: float | None = None
     ramp_seconds: float = 20.0
+    settings: CircuitSettings = DEFAULT_SETTINGS
 
     def find_offer(self, model: str | None) -> Offer | None:
         """Find what is offered for a requested model; None where the provider has no such model."""

@@ -40,7 +40,7 @@ def admin(private_redis: PrivateRedis) -> Iterator[Redis]:
 def read_documented_rule(password: str) -> list[str]:
     """Read the ACL rule out of the page that tells administrators to use it."""
     page = (REPOSITORY / "docs" / "redis-acl.md").read_text()
-    (rule,) = re.findall(r"^ACL SETUSER (.+)$", page, re.MULTILINE)
+    (rule,) = re.findall(r"^ACL SETUSER (fuseboard-producer .+)$", page, re.MULTILINE)
     return [str(word) for word in rule.replace("PASSWORD", password).split()]
 
 

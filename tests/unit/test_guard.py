@@ -13,6 +13,7 @@ from fuseboard_producer.guard import (
     PanicThrottle,
     RetryBudget,
 )
+from fuseboard_schema.circuit_settings import CircuitSettings
 
 
 def make_rng() -> Random:
@@ -118,6 +119,16 @@ def test_a_throttle_counts_at_once(asked: float | None, until: float | None) -> 
     assert guard.read(10).throttles == ({} if until is None else {"a": until})
 
 
+def test_a_throttle_is_bounded_by_what_operators_configured() -> None:
+    settings = CircuitSettings(throttle_default_s=2, retry_after_cap_s=30)
+    guard = LocalGuard()
+
+    guard.record_throttle("a", None, 10, settings)
+    guard.record_throttle("b", 500, 10, settings)
+
+    assert guard.read(10).throttles == {"a": 12, "b": 40}
+
+
 def test_a_throttle_only_moves_forward_and_outlives_a_late_success() -> None:
     guard = LocalGuard()
 
@@ -130,22 +141,22 @@ def test_a_throttle_only_moves_forward_and_outlives_a_late_success() -> None:
 
 
 def test_one_local_probe_is_out_at_a_time() -> None:
-    probes = LocalProbes(lease_seconds=90)
+    probes = LocalProbes()
 
-    assert probes.acquire("a", 0)
-    assert not probes.acquire("a", 1)
-    assert probes.acquire("b", 1)
+    assert probes.acquire("a", 0, 90)
+    assert not probes.acquire("a", 1, 90)
+    assert probes.acquire("b", 1, 90)
     probes.release("a")
-    assert probes.acquire("a", 2)
+    assert probes.acquire("a", 2, 90)
 
 
 def test_a_local_probe_that_never_ended_expires() -> None:
-    probes = LocalProbes(lease_seconds=90)
-    probes.acquire("a", 0)
+    probes = LocalProbes()
+    probes.acquire("a", 0, 90)
 
-    assert not probes.acquire("a", 89.9)
-    assert probes.acquire("a", 90)
-    assert not probes.acquire("a", 91)
+    assert not probes.acquire("a", 89.9, 90)
+    assert probes.acquire("a", 90, 90)
+    assert not probes.acquire("a", 91, 90)
 
 
 def test_retries_are_a_tenth_of_the_requests_and_three_a_second() -> None:

@@ -7,7 +7,7 @@ import pytest
 from fuseboard_producer.admission import GuardReading
 from fuseboard_producer.request import Request
 from fuseboard_producer.selection import Candidate, Plan, select
-from fuseboard_producer.snapshot import Offer, Snapshot, assume_closed
+from fuseboard_producer.snapshot import Offer, ProviderView, Snapshot, assume_closed
 from selection_tools import (
     LARGE,
     NOW,
@@ -197,3 +197,49 @@ def test_a_provider_that_only_the_caller_knows_comes_after_those_preferred() -> 
 def test_an_unknown_strategy_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="strategy is 'cheapest': use one of auto, lowest_cost"):
         Request(strategy="cheapest")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("first", "preferred"),
+    [
+        (make_view("a"), "a"),
+        (open_view("a", NOW + 50), "a"),
+        (open_view("a", NOW - 1), "a"),
+        (make_view("a", throttle_until=NOW + 20), "a"),
+        (make_view("a", override="forced_open"), "a"),
+        (make_view("a", closed_at=NOW), "a"),
+        (make_view("a", enabled=False), "b"),
+        (make_view("a", offers={"other": Offer()}), "b"),
+    ],
+    ids=["closed", "open", "half-open", "throttled", "forced open", "ramp", "not enabled", "without the model"],
+)
+def test_the_preferred_provider_is_the_first_that_would_serve_if_its_circuit_were_closed(
+    first: ProviderView, preferred: str
+) -> None:
+    others = (make_view("b", priority=1), open_view("c", NOW + 9, priority=2))
+
+    assert plan(first, *others, model="m").preferred == preferred
+    assert plan(first, *others, model="m", refused="a").preferred == preferred
+    assert plan(first, *others, model="m", guard=GuardReading(frozenset("a"))).preferred == preferred
+
+
+def test_in_a_panic_the_preferred_provider_may_not_be_among_the_candidates() -> None:
+    found = plan(open_view("a", NOW + 50), open_view("b", NOW + 5), open_view("c", NOW + 9))
+
+    assert (name_candidates(found), found.preferred) == (["b", "c"], "a")
+
+
+def test_nobody_is_preferred_where_nobody_can_serve() -> None:
+    assert plan(make_view("a", enabled=False)).preferred is None
+
+
+def test_where_chance_decides_who_is_kept_out_is_preferred_as_often_as_it_would_go_first() -> None:
+    views = [make_view("a", weight=3.0), make_view("b", weight=1.0), open_view("c", NOW + 9, weight=4.0)]
+
+    found = [plan(*views, strategy="weighted", seed=seed) for seed in range(4000)]
+
+    counts = Counter(one.preferred for one in found)
+    assert counts["c"] / 4000 == pytest.approx(0.5, abs=0.03)
+    assert counts["a"] / 4000 == pytest.approx(0.375, abs=0.03)
+    # an admitted one that is preferred is the one that goes first, or a call would be taken for a fallback
+    assert all(one.candidates[0].provider == one.preferred for one in found if one.preferred != "c")

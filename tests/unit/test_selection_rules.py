@@ -13,6 +13,7 @@ from fuseboard_producer.selection import select
 from fuseboard_producer.snapshot import Health, Offer, ProviderView, Snapshot, sort_views
 from selection_tools import NOW, make_rates, make_rng, name_candidates
 
+CIRCUIT_REASONS = {"forced_open", "throttled", "open", "probe_refused"}
 deadlines = st.none() | st.floats(NOW - 100, NOW + 100)
 offers = st.builds(
     Offer,
@@ -88,6 +89,8 @@ def test_every_plan_keeps_the_rules(
             assert not is_waiting
             assert (candidate.admission, candidate.lease) == (("probe", "shared") if is_half_open else ("normal", None))
             assert not (is_half_open and view.name in refused)
+    eligible = {name for name, reason in found.reasons.items() if reason in CIRCUIT_REASONS} | set(names)
+    assert found.preferred in eligible if eligible else found.preferred is None
     if found.is_panic:
         assert request.panic == "route"
         assert len(names) <= 2

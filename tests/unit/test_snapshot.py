@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fuseboard_producer.admission import GuardReading, Verdict, check_provider
 from fuseboard_producer.projection import decode_snapshot
 from fuseboard_producer.snapshot import Health, Offer, ProviderView, Rates, Snapshot, assume_closed
+from fuseboard_schema.circuit_settings import CircuitSettings
 
 REDIS_NOW_MS = 1_800_000_000_000
 NOW = 500.0
@@ -73,6 +74,17 @@ def test_a_field_becomes_a_provider_in_the_clock_of_this_worker() -> None:
     assert (snapshot.taken_at, snapshot.bad_fields) == (NOW, {})
 
 
+def test_the_settings_by_which_calls_are_judged_are_the_published_ones() -> None:
+    settings = CircuitSettings(
+        probe_lease_ttl_s=45, throttle_default_s=2.5, retry_after_cap_s=600, min_timeout_for_failure_s=0
+    )
+    published = settings.model_dump(exclude_unset=True) | {"half_open_max_probes": 3}
+
+    snapshot = decode(ollama={"c": published}, claude={})
+
+    assert [view.settings for view in snapshot.providers] == [CircuitSettings(), settings]
+
+
 def test_the_least_entry_is_a_closed_circuit_of_no_known_epoch() -> None:
     snapshot = decode(b={"st": "closed", "ep": 0, "til": None, "thr": 0, "ov": ""}, a={})
 
@@ -125,6 +137,31 @@ def test_a_circuit_that_closes_before_our_eyes_remembers_when() -> None:
 )
 def test_a_snapshot_ages(age_seconds: float, freshness: str) -> None:
     assert decode(a={}).tell_freshness(NOW + age_seconds) == freshness
+
+
+@pytest.mark.parametrize(
+    ("published_ms", "hint", "until"),
+    [
+        (2000, b"9000", 509.0),
+        (9000, b"2000", 509.0),
+        (None, b"2000", 502.0),
+        (2000, b"nonsense", 502.0),
+        (2000, b"61000", 502.0),
+        (None, b"61000", None),
+    ],
+)
+def test_of_a_hint_and_a_published_throttle_the_later_one_holds_if_it_can_be(
+    published_ms: int | None, hint: bytes, until: float | None
+) -> None:
+    thr = None if published_ms is None else REDIS_NOW_MS + published_ms
+    if hint.isdigit():
+        hint = str(REDIS_NOW_MS + int(hint)).encode()
+    entry = {"ep": 1, "thr": thr, "c": {"retry_after_cap_s": 60}}
+
+    hints: dict[bytes | str, bytes | str] = {b"a": hint, b"unknown": hint}
+    snapshot = decode_snapshot(encode(a=entry), REDIS_NOW_MS, NOW, None, hints)
+
+    assert [view.throttle_until for view in snapshot.providers] == [until]
 
 
 def test_at_start_up_all_are_closed_in_the_order_given() -> None:
