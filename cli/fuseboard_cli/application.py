@@ -2,11 +2,12 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 import typer
 
-from fuseboard_cli import prices, providers, rejected
+from fuseboard_cli import circuits, prices, providers, rejected
 from fuseboard_cli.command_error import EXPECTED, describe_error
 from fuseboard_cli.costs import costs
 from fuseboard_cli.demo import demo
@@ -29,12 +30,16 @@ app = typer.Typer(
 )
 for command in (up, demo, migrate, consumer, aggregator, replay, status, costs, reconcile, rebuild, doctor):
     app.command()(command)
-for group in (rejected.app, prices.app, providers.app):
+for group in (rejected.app, prices.app, providers.app, circuits.app):
     app.add_typer(group)
 
 
 def run_application() -> int:
     """Run the command of this process; return the exit code, after one line about what went wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal without these symbols shows a question mark for them
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     setup_logging("WARNING")
     try:
         code = app(standalone_mode=False)

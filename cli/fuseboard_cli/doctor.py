@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 from psycopg import Connection
@@ -12,8 +12,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from fuseboard_aggregator.store import list_partitions
-from fuseboard_cli import checks
+from fuseboard_cli import checks, circuit_checks
 from fuseboard_cli.checks import Check, JobRun
+from fuseboard_cli.circuit_rows import select_circuits
 from fuseboard_cli.command_error import describe_error
 from fuseboard_cli.output import print_json, stdout
 from fuseboard_cli.servers import APPLICATION_NAME, open_redis, use_servers
@@ -21,6 +22,7 @@ from fuseboard_cli.status import select_pipeline_status
 from fuseboard_cli.stream_state import read_redis_time, read_stream_state
 from fuseboard_producer import locate_spool
 from fuseboard_producer.spool import SUFFIX
+from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD, name_snapshot
 from fuseboard_schema.database import DATABASE_DOWN, connect_database
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
 from fuseboard_schema.settings import Settings
@@ -60,6 +62,7 @@ def _examine_redis(redis: Redis, namespace: str) -> Iterator[Check]:
     yield checks.check_stream(state)
     yield checks.check_oldest_entry(state)
     yield checks.check_consumers(state)
+    yield circuit_checks.check_heartbeat(read_heartbeat_age(redis, namespace))
 
 
 def examine_database(settings: Settings) -> Iterator[Check]:
@@ -83,6 +86,8 @@ def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]
     yield checks.check_partitions(set(list_partitions(connection)), now.date())
     yield checks.check_unpriced(select_unpriced_models(connection))
     yield checks.check_rejected(select_pipeline_status(connection).rejected_events)
+    yield circuit_checks.check_provider_settings(select_provider_settings(connection))
+    yield circuit_checks.check_circuits(select_circuits(connection))
     yield from checks.check_jobs(select_job_ledger(connection), settings, now)
 
 
@@ -108,6 +113,19 @@ def measure_clock(read: Callable[[], datetime]) -> float:
     there = read()
     after = datetime.now(UTC)
     return (there - (before + (after - before) / 2)).total_seconds()
+
+
+def read_heartbeat_age(redis: Redis, namespace: str) -> float | None:
+    """Read how many seconds ago the consumers last said in Redis that they make progress; None: never."""
+    heartbeat = cast("bytes | None", redis.hget(name_snapshot(namespace), HEARTBEAT_FIELD))
+    if heartbeat is None:
+        return None
+    return read_redis_time(redis).timestamp() - float(heartbeat) / 1000
+
+
+def select_provider_settings(connection: Database) -> list[tuple[str, dict[str, Any], object]]:
+    """Read the name, circuit settings and models of each provider."""
+    return connection.execute(load_sql(__package__, "select_provider_settings")).fetchall()
 
 
 def select_clock(connection: Database) -> datetime:

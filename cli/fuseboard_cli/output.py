@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
-AGE_UNITS: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
+SPAN_UNITS: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 # a sum of money never loses a digit on its way to the screen
 WIDE: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
 
@@ -63,13 +63,10 @@ def format_time(at: datetime | None) -> str:
     return "-" if at is None else at.strftime(TIME_FORMAT)
 
 
-def format_age(at: datetime | None, now: datetime) -> str:
-    """Format how long ago something was, in its largest unit."""
-    if at is None:
-        return "-"
-    seconds = (now - at).total_seconds()
-    unit, length = next((unit for unit in AGE_UNITS if seconds >= unit[1]), AGE_UNITS[-1])
-    return f"{max(0.0, seconds) / length:.0f} {unit} ago"
+def format_span(seconds: float) -> str:
+    """Format a duration in the largest unit of which there are two; one that is over is 0."""
+    unit, length = next((unit for unit in SPAN_UNITS if seconds >= 2 * unit[1]), SPAN_UNITS[-1])
+    return f"{max(0.0, seconds) / length:.0f} {unit}"
 
 
 def clean_text(text: str) -> str:

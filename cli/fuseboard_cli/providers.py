@@ -1,6 +1,6 @@
 """`fuseboard providers`: the registry workers choose from."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from psycopg import Connection
@@ -8,6 +8,16 @@ from psycopg.rows import TupleRow, scalar_row
 
 from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, make_table, print_json, say, show
+from fuseboard_cli.provider_offer import (
+    CLEARABLE,
+    Offer,
+    check_capabilities,
+    check_cleared,
+    parse_models,
+    parse_weight,
+    update_provider_offer,
+)
+from fuseboard_cli.publication import tell_workers, use_registry
 from fuseboard_cli.servers import use_database
 from fuseboard_cli.status import select_provider_status
 from fuseboard_schema.sql import load_sql
@@ -15,7 +25,8 @@ from fuseboard_schema.sql import load_sql
 app = typer.Typer(name="providers", help="Which providers workers may choose, in which order.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The provider's name.", show_default=False)]
-PRIORITY_MAX = 2_147_483_647
+PRIORITY_MAX: Final = 2_147_483_647
+CONTEXT_MAX_TOKENS: Final = 1_000_000_000
 
 
 @app.command("list")
@@ -55,9 +66,9 @@ def enable(name: Name) -> None:
 
 @app.command()
 def disable(name: Name) -> None:
-    """Keep workers from choosing a provider; what it still does is recorded as before."""
+    """Keep workers from using a provider; what it still does is recorded as before. Its circuit is another thing."""
     _change(name, enabled=False)
-    say(f"{clean_text(name)} is not in use")
+    say(f"{clean_text(name)} is not in use: no worker chooses it")
 
 
 @app.command()
@@ -70,11 +81,48 @@ def priority(
     say(f"{clean_text(name)} has priority {value}")
 
 
+@app.command("set")
+def set_offer(
+    name: Name,
+    *,
+    weight: Annotated[
+        float | None, typer.Option(parser=parse_weight, metavar="NUMBER", help="Share of calls within its priority.")
+    ] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(min=1, max=CONTEXT_MAX_TOKENS, help="Prompt and answer have at most so many.")
+    ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(callback=check_capabilities, help="Such as tools; give all, they replace.")
+    ] = None,
+    models: Annotated[
+        dict[str, Any] | None,
+        typer.Option(parser=parse_models, metavar="JSON", help="Models one may ask it for; all, they replace."),
+    ] = None,
+    clear: Annotated[
+        list[str] | None, typer.Option(callback=check_cleared, help=f"Make not known: {', '.join(CLEARABLE)}.")
+    ] = None,
+) -> None:
+    """Set what a provider offers; what is not known excludes it from nothing."""
+    offer = Offer(name, weight, context_tokens, capability, models, tuple(clear or ()))
+    if offer == Offer(name):
+        raise typer.BadParameter("give at least one option")
+    with use_registry() as (settings, connection):
+        _require(connection, name, is_known=update_provider_offer(connection, offer))
+        tell_workers(settings, connection, [name])
+    say(f"{clean_text(name)}: what it offers is changed")
+
+
 def _change(name: str, *, enabled: bool | None = None, priority: int | None = None) -> None:
-    with use_database() as connection:
-        if not update_provider(connection, name, enabled=enabled, priority=priority):
-            known = ", ".join(clean_text(provider.name) for provider in select_provider_status(connection))
-            raise CommandError(f"there is no provider {clean_text(name)}: known are {known}")
+    with use_registry() as (settings, connection):
+        is_known = update_provider(connection, name, enabled=enabled, priority=priority)
+        _require(connection, name, is_known=is_known)
+        tell_workers(settings, connection, [name])
+
+
+def _require(connection: Connection[TupleRow], name: str, *, is_known: bool) -> None:
+    if not is_known:
+        known = ", ".join(clean_text(provider.name) for provider in select_provider_status(connection))
+        raise CommandError(f"there is no provider {clean_text(name)}: known are {known}")
 
 
 def update_provider(

@@ -1,6 +1,6 @@
 """`fuseboard status`: the providers' health and how far events have come."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -9,7 +9,8 @@ from psycopg.rows import TupleRow, class_row
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from fuseboard_cli.output import format_age, format_percent, format_time, make_table, print_json, show
+from fuseboard_cli.circuit_table import SYMBOLS, name_state
+from fuseboard_cli.output import format_percent, format_time, make_table, print_json, show
 from fuseboard_cli.servers import open_database, open_redis, use_servers
 from fuseboard_cli.stream_state import StreamState, read_stream_state
 from fuseboard_schema.sql import load_sql
@@ -34,6 +35,8 @@ class ProviderStatus(NamedTuple):
     last_success_at: datetime | None
     last_failure_at: datetime | None
     last_error_type: str | None
+    circuit: str
+    is_throttled: bool
 
 
 class PipelineStatus(NamedTuple):
@@ -85,34 +88,32 @@ def make_document(providers: list[ProviderStatus], pipeline: PipelineStatus, str
 
 def render_status(providers: list[ProviderStatus], pipeline: PipelineStatus, stream: StreamState) -> RenderableType:
     """Render the table of providers and the lines below it."""
-    now = datetime.now(UTC)
     table = make_table(
         "Providers, in order of choice",
-        (
-            "provider",
-            "use",
-            "requests #",
-            "success #",
-            "10 min #",
-            "avg ms #",
-            "fails #",
-            "last fail",
-        ),
+        ("provider", "circuit", "requests #", "success #", "10 min #", "avg ms #", "fails #"),
         (
             (
                 provider.display_name,
-                "yes" if provider.enabled else "no",
+                describe_use(provider),
                 f"{provider.total_requests:,}",
                 format_percent(provider.success_rate),
                 format_percent(provider.rolling_success_rate),
                 "-" if provider.avg_response_time_ms is None else f"{provider.avg_response_time_ms:,.0f}",
                 f"{provider.failure_count:,}",
-                format_age(provider.last_failure_at, now),
             )
             for provider in providers
         ),
     )
     return Group(table, Text("\n".join(list_pipeline_lines(pipeline, stream))))
+
+
+def describe_use(provider: ProviderStatus) -> str:
+    """Say whether workers use a provider, and if so what its circuit is."""
+    if not provider.enabled:
+        return "  not in use"
+    if provider.circuit == "closed" and provider.is_throttled:
+        return f"{SYMBOLS['half_open']} throttled"
+    return f"{SYMBOLS[provider.circuit]} {name_state(provider.circuit)}"
 
 
 def list_pipeline_lines(pipeline: PipelineStatus, stream: StreamState) -> list[str]:

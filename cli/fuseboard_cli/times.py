@@ -1,10 +1,14 @@
 """Times as people write them."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import typer
 
 from fuseboard_cli.command_error import CommandError
+
+DURATION: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
 
 
 def parse_time(text: object, place: str) -> datetime:
@@ -24,3 +28,13 @@ def parse_instant(text: str) -> datetime:
         return parse_time(text, "time")
     except CommandError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def parse_duration(text: str) -> timedelta:
+    """Parse the value of an option such as 90s, 30m or 1h30m; not nothing."""
+    found = DURATION.fullmatch(text)
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
+    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not duration:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 30m, 1h30m or 2d")
+    return duration

@@ -7,12 +7,14 @@ import pytest
 from redis import Redis
 
 from commands import run_command, run_json, store_events
-from consumers import make_settings, running_drain, shorten_waits
+from consumers import consumers, make_settings, running_drain, shorten_waits
 from events import add_entry, make_event
 from fuseboard_aggregator.jobs import run_job
+from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD, name_snapshot
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
 from queries import Database, fetch_row, fetch_value
+from waiting import wait_until
 
 COST_FIELDS = [
     "total_cost_usd",
@@ -192,16 +194,18 @@ def test_rebuild_moves_the_days_and_keeps_the_sums(
     assert day == late.date() + timedelta(days=1)
 
 
-def test_doctor_finds_a_new_installation_usable(settings: Settings, redis_client: Redis) -> None:
+def test_doctor_finds_a_new_installation_usable(settings: Settings, redis_client: Redis, tmp_path: Path) -> None:
     for job in ("partitions", "fold", "reconcile"):
         run_job(job, settings)
-    with running_drain(redis_client, settings):
+    urls = (settings.database_url or "", settings.redis_url or "")
+    with consumers(1, tmp_path, *urls, settings.namespace):
+        wait_until(lambda: redis_client.hexists(name_snapshot(settings.namespace), HEARTBEAT_FIELD))
         found = run_json(settings, "doctor")
 
     # servers of one's own, which the tests may run on, are not always set up for production
     tolerated = {"Redis policy", "Redis persistence"}
     assert [check for check in found if check["level"] != "ok" and check["name"] not in tolerated] == []
-    assert {"stream", "consumers", "migrations", "partitions", "job reconcile", "spool"} <= {
+    assert {"stream", "consumers", "sweeper", "circuits", "migrations", "partitions", "job reconcile", "spool"} <= {
         check["name"] for check in found
     }
 

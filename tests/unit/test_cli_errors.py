@@ -68,7 +68,10 @@ def test_without_arguments_the_help_is_shown(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("group", [[], ["rejected"], ["prices"], ["providers"], ["prices", "set"], ["demo"]])
+@pytest.mark.parametrize(
+    "group",
+    [[], ["rejected"], ["prices"], ["providers"], ["circuits"], ["circuits", "disable"], ["prices", "set"], ["demo"]],
+)
 def test_every_command_has_help(tmp_path: Path, group: list[str]) -> None:
     done = run_command(tmp_path, *group, "--help")
 

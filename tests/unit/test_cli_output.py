@@ -1,6 +1,6 @@
 import json
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseboard_cli.logs import FORMAT, LineFormatter
-from fuseboard_cli.output import clean_text, format_age, format_exact, format_usd, make_table, print_json, stdout
+from fuseboard_cli.output import clean_text, format_exact, format_span, format_usd, make_table, print_json, stdout
 from fuseboard_cli.up import describe_installation, mask_password
 from fuseboard_schema.settings import Settings
 
@@ -42,10 +42,11 @@ def test_money_beyond_the_digits_of_a_double_is_formatted_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-5, "0 s ago"), (3, "3 s ago"), (90, "2 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
+    ("seconds", "text"),
+    [(-5, "0 s"), (3.4, "3 s"), (119, "119 s"), (120, "2 min"), (5400, "90 min"), (7200, "2 h"), (200_000, "2 d")],
 )
-def test_an_age_is_given_in_its_largest_unit(seconds: int, text: str) -> None:
-    assert format_age(NOON - timedelta(seconds=seconds), NOON) == text
+def test_a_duration_is_given_in_the_largest_unit_of_which_there_are_two(seconds: float, text: str) -> None:
+    assert format_span(seconds) == text
 
 
 def test_what_a_terminal_would_obey_is_shown() -> None:
