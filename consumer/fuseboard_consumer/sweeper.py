@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 from redis import Redis
 from redis.exceptions import RedisError
 
-from fuseboard_consumer.projection_store import listen_for_circuits, try_sweeper_lock
+from fuseboard_consumer.projection_store import listen_for_circuits, try_sweeper_lock, watch_client
 from fuseboard_consumer.sweep import Sweep
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.redis_client import connect_redis
@@ -77,6 +77,7 @@ class Sweeper:
                 statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             ) as connection,
         ):
+            watch_client(connection)
             while not try_sweeper_lock(connection):
                 self._is_down = False
                 if self._stopping.wait(SWEEP_EVERY_SECONDS):
