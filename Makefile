@@ -37,3 +37,4 @@ format: environment ## mend what ruff can mend
 bench: environment ## the benchmarks
 	.venv/bin/python benchmarks/ingest.py
 	.venv/bin/python benchmarks/record.py
+	.venv/bin/python benchmarks/reaction.py

@@ -204,7 +204,12 @@ def test_a_retry_is_paid_for_once_however_many_probes_are_refused(
     rig.show(make_view("first"), open_view("b", NOW - 1, priority=1), open_view("c", NOW - 1, priority=2), CLAUDE)
     rig.grants = [BUSY, BUSY]
     paid: list[float] = []
-    monkeypatch.setattr(rig.router._state.budget, "try_retry", lambda now: paid.append(now) or True)
+
+    def pay(now: float) -> bool:
+        paid.append(now)
+        return True
+
+    monkeypatch.setattr(rig.router._state.budget, "try_retry", pay)
 
     functions = {"first": fail_with(APIError()), "b": answer, "c": answer, "claude": answer}
     assert rig.call(mode, functions) == "claude"
