@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Never, Self, TypedDict, Unpack
 
 from fuseboard_producer.retry_after import parse_retry_after
 from fuseboard_schema.event import RequestFields, RequestStatus, UsageSource
+from fuseboard_schema.outcome import is_known_error_type
 
 HTTP_STATUSES: Final = range(100, 600)
 
@@ -78,7 +79,7 @@ class TimedCall:
         if error is not None:
             outcome = classify_exception(error)
             fields["status"] = outcome.status
-            fields.setdefault("error_type", type(error).__name__)
+            fields.setdefault("error_type", name_error(error))
             fields.setdefault("http_status", outcome.http_status)
             if fields.get("retry_after_seconds") is None and outcome.status != "cancelled":
                 is_rate_limited = outcome.status == "rate_limited"
@@ -123,6 +124,31 @@ def classify_exception(error: BaseException) -> Outcome:
     if any("Timeout" in name for name in names):
         return Outcome("timeout", http_status)
     return Outcome("error", http_status)
+
+
+def name_error(error: BaseException) -> str:
+    """Name an error as its provider does, where that name says what is wrong, or else by its class.
+
+    An exhausted quota and too many requests come in the same class and with the same HTTP status.
+    """
+    own = (name for name in list_own_names(error) if is_known_error_type(name))
+    return next(own, type(error).__name__)
+
+
+def list_own_names(error: BaseException) -> list[str]:
+    """List what a provider calls an error, as the exceptions of its clients carry it; the most exact name first."""
+    carriers: list[object] = [error]
+    # reading from foreign objects may fail in any way; an LLM call must not
+    with suppress(Exception):
+        body = error.body  # type: ignore[attr-defined]
+        carriers += [body["error"] if isinstance(body.get("error"), dict) else body]
+    names = []
+    for carrier in carriers:
+        for key in ("code", "type", "status"):
+            with suppress(Exception):
+                value = carrier[key] if isinstance(carrier, dict) else getattr(carrier, key)
+                names.append(value)
+    return [name for name in names if isinstance(name, str)]
 
 
 def find_http_status(error: BaseException) -> int | None:

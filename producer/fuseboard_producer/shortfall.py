@@ -1,8 +1,9 @@
 """Errors that say what a provider lacks: another one may have the model, or room for the prompt."""
 
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+from fuseboard_producer.call import list_own_names
 
 Shortfall = Literal["no_model", "context_exceeded"]
 
@@ -34,7 +35,8 @@ def find_shortfall(error: Exception, error_type: object) -> Shortfall | None:
 
     None is a mistake of the request itself, which is the same everywhere.
     """
-    for name in (error_type, *_list_names(error)):
+    classes = [kind.__name__ for kind in type(error).__mro__]
+    for name in (error_type, *classes, *list_own_names(error)):
         if isinstance(name, str) and name.lower() in _NAMES:
             return _NAMES[name.lower()]
     # foreign code, which must not replace the error that it belongs to
@@ -48,14 +50,3 @@ def _read_words(words: str) -> Shortfall | None:
         return "context_exceeded"
     is_missing = any(phrase in words for phrase in _MISSING_PHRASES)
     return "no_model" if is_missing and "model" in words else None
-
-
-def _list_names(error: Exception) -> Iterator[object]:
-    yield from (kind.__name__ for kind in type(error).__mro__)
-    for name in ("code", "type"):
-        with suppress(Exception):
-            yield getattr(error, name)
-    with suppress(Exception):
-        body: Any = error.body  # type: ignore[attr-defined]
-        inner = body.get("error", body)
-        yield from (inner.get("code"), inner.get("type"))

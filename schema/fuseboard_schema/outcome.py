@@ -129,6 +129,11 @@ def classify_call(
     return verdict
 
 
+def is_known_error_type(name: str) -> bool:
+    """Tell whether a provider's name for an error decides by itself how a call is classified."""
+    return name.lower() in _PROVIDER_TYPES
+
+
 def is_slow(
     duration_seconds: float | None, time_to_first_token_seconds: float | None, settings: CircuitSettings
 ) -> bool:

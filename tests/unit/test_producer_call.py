@@ -193,3 +193,35 @@ async def test_an_async_stream_that_is_not_read_to_its_end_is_cancelled() -> Non
     await unread.aclose()
 
     assert [event["status"] for event in record.events] == ["cancelled"]
+
+
+class ClientError(Exception):
+    """Carry what the exceptions of OpenAI's, Anthropic's and Google's clients do."""
+
+    def __init__(self, **attributes: object) -> None:
+        super().__init__()
+        self.__dict__.update(attributes)
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (ClientError(status_code=429, code="insufficient_quota", type="insufficient_quota"), "insufficient_quota"),
+        (ClientError(status_code=429, code="rate_limit_exceeded", type="tokens"), "rate_limit_exceeded"),
+        (ClientError(status_code=400, code="context_length_exceeded"), "context_length_exceeded"),
+        (ClientError(body={"type": "error", "error": {"type": "overloaded_error"}}), "overloaded_error"),
+        (ClientError(body={"code": "billing_hard_limit_reached"}), "billing_hard_limit_reached"),
+        (ClientError(code=429, status="RESOURCE_EXHAUSTED"), "RESOURCE_EXHAUSTED"),
+        # a name that says nothing by itself is left to the status
+        (ClientError(status_code=400, code="something_of_theirs", type="invalid_request_error"), "ClientError"),
+        (ClientError(body="not JSON", code=None), "ClientError"),
+        (HostileError(), "HostileError"),
+    ],
+)
+def test_an_error_has_its_providers_name_where_that_decides(error: Exception, error_type: str) -> None:
+    record = Recorder()
+
+    with pytest.raises(type(error)), record.request():
+        raise error
+
+    assert record.events[0]["error_type"] == error_type
