@@ -59,7 +59,7 @@ class Sweep:
             self._full_at = time.monotonic()
         if self._sees_progress(revisions):
             # last, because workers take it to mean that the rest is there
-            self._beat()
+            self._beat([row.provider for row in revisions])
 
     def _must_publish_all(self) -> bool:
         is_due = self._full_at is None or time.monotonic() - self._full_at >= FULL_EVERY_SECONDS
@@ -109,5 +109,9 @@ class Sweep:
             return True
         return self._redis.xlen(name_event_stream(self._namespace)) == 0
 
-    def _beat(self) -> None:
-        run_lua(self._redis, load_lua(__package__, "beat"), [name_snapshot(self._namespace)], [SNAPSHOT_TTL_SECONDS])
+    def _beat(self, providers: list[str]) -> None:
+        """Say that verdicts come, unless one of these is missing in Redis: then the next sweep publishes everything."""
+        names = [name for name in providers if name != HEARTBEAT_FIELD]
+        keys = [name_snapshot(self._namespace)]
+        if run_lua(self._redis, load_lua(__package__, "beat"), keys, [SNAPSHOT_TTL_SECONDS, *names]) == 0:
+            self._full_at = None
