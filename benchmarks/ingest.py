@@ -48,12 +48,15 @@ JOB_EVENTS = {"rq_fork": 60, "rq_simple": 600}
 
 
 def make_events(count: int) -> list[dict[str, Any]]:
-    """Make events as workers send them: four providers, a few models, one in twenty failed."""
+    """Make events as workers send them: four providers, a few models, one in twenty failed; of the last minute.
+
+    So the circuits count every one of them.
+    """
     randomness = random.Random(7)  # noqa: S311 - traffic, not secrets
-    start = datetime.now(UTC) - timedelta(seconds=600)
+    start = datetime.now(UTC) - timedelta(seconds=60)
     events = []
     for number in range(count):
-        at = start + timedelta(seconds=600 * number / count)
+        at = start + timedelta(seconds=60 * number / count)
         event: dict[str, Any] = {
             "event_id": make_event_id(at),
             "request_id": f"request-{number}",
@@ -61,6 +64,8 @@ def make_events(count: int) -> list[dict[str, Any]]:
             "provider": randomness.choice(("ollama", "localai", "claude", "openai")),
             "model": f"model-{number % 5}",
             "worker_id": f"host-{number % 8}:4711",
+            "circuit_epoch": 1,
+            "admission": "normal",
             "duration_seconds": round(randomness.lognormvariate(0.5, 0.8), 6),
         }
         if number % 20:
