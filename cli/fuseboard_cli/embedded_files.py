@@ -15,6 +15,8 @@ POSTGRES_PORT: Final = 5432
 # AF_UNIX paths end at 104 bytes on macOS, at 108 on Linux
 SOCKET_PATH_MAX_BYTES: Final = 100
 LOG_MAX_BYTES: Final = 4_000_000
+# libpq reads a comma as the end of a host, redis-py the others as separators in what CLIENT INFO says of a connection
+MISREAD_IN_SOCKET_PATHS: Final = (b",", b" ", b"\t", b"\n", b"=")
 
 
 class Addresses(NamedTuple):
@@ -77,8 +79,7 @@ def make_socket_folder(root: Path) -> Path:
     """
     folder = root / "run"
     path = os.fsencode(folder / "postgres" / f".s.PGSQL.{POSTGRES_PORT}.lock")
-    # libpq reads a comma as the end of a host
-    if len(path) > SOCKET_PATH_MAX_BYTES or b"," in path:
+    if len(path) > SOCKET_PATH_MAX_BYTES or any(character in path for character in MISREAD_IN_SOCKET_PATHS):
         digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"fuseboard-{os.geteuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)

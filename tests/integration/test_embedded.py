@@ -18,6 +18,7 @@ from redis import Redis
 
 from fuseboard_cli.embedded import Embedded, EmbeddedError, is_running
 from fuseboard_cli.embedded_files import Addresses, open_lock, read_addresses, try_lock
+from fuseboard_schema.redis_client import connect_redis
 from waiting import wait_until
 
 USER = """
@@ -186,13 +187,18 @@ def test_a_server_that_keeps_dying_is_given_up_and_the_reason_is_logged(used_roo
     wait_until(lambda: "valkey keeps exiting" in (used_root / "keeper.log").read_text())
 
 
-@pytest.mark.parametrize("name", ["with space, comma and 100%", "long" * 40], ids=["strange", "long"])
+@pytest.mark.parametrize(
+    "name", ["with space, comma and 100%", "with space", "a=b", "long" * 40], ids=["strange", "space", "equals", "long"]
+)
 def test_a_strange_or_long_path_is_no_obstacle(root: Path, name: str) -> None:
     folder = root / name
     with Embedded(folder) as servers:
         write_marks(servers)
 
         assert read_marks(servers) == ("kept", b"kept")
+        # RQ asks this of every connection
+        with connect_redis(servers.redis_url) as redis:
+            assert redis.client_info()["id"]
     wait_until(lambda: has_ended(folder))
 
 

@@ -39,7 +39,7 @@ def test_sockets_live_in_the_data_directory_where_its_path_is_short(
     assert make_socket_folder(Path("data")) == Path("data/run")
 
 
-@pytest.mark.parametrize("name", ["long" * 30, "with,comma"])
+@pytest.mark.parametrize("name", ["long" * 30, "with,comma", "with space", "with=sign"])
 def test_sockets_live_elsewhere_where_the_path_will_not_do(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
