@@ -18,6 +18,11 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
+def ahead() -> datetime:
+    """Give a time that is still ahead when the last test of a long run asks."""
+    return NOW + timedelta(days=1)
+
+
 def set_health(connection: Database, **columns: object) -> None:
     names = ", ".join(f"{name} = %({name})s" for name in columns)
     connection.execute(f"UPDATE llm_provider_health SET {names} WHERE provider = 'ollama'".encode(), columns)  # noqa: S608 - names of columns
@@ -59,7 +64,7 @@ def test_circuits_are_listed_in_order_of_choice_also_without_a_history(connectio
 
 @pytest.mark.parametrize(
     ("open_until", "state", "since", "next_probe_at"),
-    [(ago(-60), "open", ago(30), ago(-60)), (ago(10), "half_open", ago(10), None)],
+    [(ahead(), "open", ago(30), ahead()), (ago(10), "half_open", ago(10), None)],
 )
 def test_an_open_circuit_says_why_since_when_and_when_it_will_be_tried(
     connection: Database, open_until: datetime, state: str, since: datetime, next_probe_at: datetime | None
@@ -79,8 +84,8 @@ def test_an_open_circuit_says_why_since_when_and_when_it_will_be_tried(
 
 
 def test_a_throttle_that_was_reset_hides_neither_why_nor_since_when_it_is_open(connection: Database) -> None:
-    set_health(connection, state="open", version=1, open_until=ago(-60))
-    add_transition(connection, 1, ago(30), "closed>open", "consecutive", open_until=ago(-60))
+    set_health(connection, state="open", version=1, open_until=ahead())
+    add_transition(connection, 1, ago(30), "closed>open", "consecutive", open_until=ahead())
     connection.execute(b"SELECT llm_reset_circuit_throttle('ollama', 'ada', 'their quota was raised')")
 
     row = fetch_row(connection, CIRCUIT)
@@ -89,7 +94,7 @@ def test_a_throttle_that_was_reset_hides_neither_why_nor_since_when_it_is_open(c
 
 
 def test_an_override_says_who_why_and_until_when(connection: Database) -> None:
-    connection.execute(b"SELECT llm_force_circuit_open('ollama', 'ada', 'new GPU', %s)", (ago(-3600),))
+    connection.execute(b"SELECT llm_force_circuit_open('ollama', 'ada', 'new GPU', %s)", (ahead(),))
     row = fetch_row(connection, CIRCUIT)
 
     assert (row["state"], row["override"], row["reason"], row["actor"]) == (
@@ -98,7 +103,7 @@ def test_an_override_says_who_why_and_until_when(connection: Database) -> None:
         "forced_open",
         "ada",
     )
-    assert (row["override_by"], row["override_reason"], row["override_until"]) == ("ada", "new GPU", ago(-3600))
+    assert (row["override_by"], row["override_reason"], row["override_until"]) == ("ada", "new GPU", ahead())
     assert row["since"] == fetch_value(connection, "SELECT occurred_at FROM llm_circuit_transitions")
 
 
@@ -113,7 +118,7 @@ def test_a_circuit_whose_override_was_cleared_late_is_half_open_from_then_on(con
     assert row["since"] == fetch_value(connection, "SELECT max(occurred_at) FROM llm_circuit_transitions")
 
 
-@pytest.mark.parametrize(("throttle_until", "is_throttled"), [(ago(-99), True), (ago(1), False), (None, False)])
+@pytest.mark.parametrize(("throttle_until", "is_throttled"), [(ahead(), True), (ago(1), False), (None, False)])
 def test_only_a_throttle_that_holds_is_shown(
     connection: Database, throttle_until: datetime | None, *, is_throttled: bool
 ) -> None:
@@ -149,8 +154,8 @@ def test_the_history_has_the_half_open_states_that_nobody_wrote(connection: Data
 
 
 def test_the_history_shows_no_half_open_state_before_its_time_or_under_an_override(connection: Database) -> None:
-    set_health(connection, state="open", open_until=ago(-60))
-    add_transition(connection, 1, ago(30), "closed>open", "consecutive", open_until=ago(-60))
+    set_health(connection, state="open", open_until=ahead())
+    add_transition(connection, 1, ago(30), "closed>open", "consecutive", open_until=ahead())
     assert read_history(connection, "to_state", "lasted_seconds") == [("open", None)]
     set_health(connection, version=1, open_until=ago(10))
     connection.execute(b"UPDATE llm_circuit_transitions SET open_until = %s", (ago(10),))
