@@ -1,8 +1,9 @@
-"""Folding: deltas into daily rows, exactly once (G1, G3, G6)."""
+"""Folding: deltas into daily and hourly rows, exactly once (G1, G3, G6)."""
 
 from typing import Final, NamedTuple
 
 from fuseboard_aggregator.locks import FOLD_LOCK, try_transaction_lock
+from fuseboard_aggregator.rollup_store import fold_fallback_deltas
 from fuseboard_aggregator.store import Database, FoldedChunk, fold_chunk
 
 # a delta holds up to 2,000 durations, so one statement works on some 10 MB however many wait
@@ -35,4 +36,5 @@ def _fold_chunk_locked(connection: Database) -> FoldedChunk | None:
     with connection.transaction():
         if not try_transaction_lock(connection, FOLD_LOCK):
             return None
+        fold_fallback_deltas(connection)
         return fold_chunk(connection, CHUNK_MAX_DELTAS)

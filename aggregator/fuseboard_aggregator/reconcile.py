@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.locks import FOLD_LOCK, hold_lock, hold_snapshot
+from fuseboard_aggregator.rollup_store import add_request_fallbacks, delete_fallback_days, sum_hours_again
 from fuseboard_aggregator.store import (
     ONE_DAY,
     Database,
@@ -157,10 +158,13 @@ def _repair_days(connection: Database, settings: DaySettings, days: Sequence[dat
     """Sum days again from their raw requests; all that is pending is folded first, so nothing is counted twice."""
     fold_deltas(connection)
     delete_daily_days(connection, days)
+    delete_fallback_days(connection, days)
     reached = {day + offset for day in days for offset in (-ONE_DAY, 0 * ONE_DAY, ONE_DAY)}
     for partition_day in list_partitions(connection):
         if partition_day in reached:
             add_request_usage(connection, partition_day, settings.time_zone, sign=1, days=days)
+            add_request_fallbacks(connection, partition_day, settings.time_zone, sign=1, days=days)
+            sum_hours_again(connection, partition_day)
     log.warning("days_repaired days=%s", ",".join(map(str, days)))
 
 

@@ -16,8 +16,10 @@ from fuseboard_aggregator.partitions import drop_old_partitions
 from fuseboard_aggregator.rebuild import rebuild_daily
 from fuseboard_aggregator.reconcile import reconcile
 from fuseboard_aggregator.reprice import reprice_requests
+from fuseboard_aggregator.store import select_day_settings
 from fuseboard_consumer.batch import BatchStore
 from fuseboard_schema.pricing import EXACT, ZERO
+from stored_rollups import compute_fallbacks, compute_hours, fetch_fallbacks, fetch_hours
 from stored_usage import Key, Row, compute_usage, fetch_usage, store_batch, sum_exactly
 
 Database = Connection[TupleRow]
@@ -32,7 +34,7 @@ EMPTY = """
             EXECUTE 'DROP TABLE ' || partition;
         END LOOP;
     END $$;
-    TRUNCATE llm_usage_deltas, llm_costs_daily;
+    TRUNCATE llm_usage_deltas, llm_costs_daily, llm_usage_hourly, llm_fallback_deltas, llm_fallbacks_daily;
     DELETE FROM llm_prices WHERE source = 'test';
     UPDATE fuseboard_settings SET value = before.value
     FROM (VALUES ('day_time_zone', 'UTC'), ('raw_retained_from', '2020-01-01T00:00:00+00:00'),
@@ -48,6 +50,7 @@ events = st.fixed_dictionaries(
         "provider": providers,
         "status": st.sampled_from(["success", "error", "timeout", "rate_limited", "cancelled"]),
         "is_fallback": st.booleans(),
+        "original_provider": st.none() | providers,
         "prompt_tokens": st.none() | st.integers(0, 10**12),
         "completion_tokens": st.none() | st.integers(0, 10**6),
         "cost_usd": st.none() | st.decimals(0, Decimal(999999999), places=18).map(str),
@@ -129,6 +132,23 @@ class UsageMachine(RuleBasedStateMachine):
         counted, added = sum_usage(current), add_totals(sum_usage(expected), self.dropped)
         assert not any(add_totals(counted, added, sign=-1).values())
         assert reconcile(self.database).is_clean
+
+    @invariant()
+    def hours_are_exact(self) -> None:
+        retained_from = select_day_settings(self.database).raw_retained_from
+        counted, expected = (
+            {key: row for key, row in hours.items() if key[0] >= retained_from}
+            for hours in (fetch_hours(self.database), compute_hours(self.database))
+        )
+        assert counted == expected
+
+    @invariant()
+    def fallbacks_are_exact(self) -> None:
+        if not any(self.dropped.values()):
+            assert fetch_fallbacks(self.database) == compute_fallbacks(self.database, self.zone)
+        # also those whose raw requests are gone
+        counted = sum(requests for requests, _ in fetch_fallbacks(self.database).values())
+        assert counted == sum_usage(fetch_usage(self.database, "llm_costs_current")).get("fallbacks", 0)
 
 
 def sum_usage(usage: dict[Key, Row]) -> Totals:

@@ -1,4 +1,4 @@
--- Moves up to max_deltas deltas into their daily rows (G3): deleted and added in one statement, so both or neither happen.
+-- Moves up to max_deltas deltas into their daily and hourly rows (G3): deleted and added in one statement, so all or none.
 -- Safe to repeat, to run twice at once and to kill: a delta that is gone has been added exactly once.
 -- Rows are written in order of their key, so that two folds never wait for each other in a circle.
 WITH folded AS (
@@ -66,6 +66,44 @@ written AS (
         duration_histogram = add_histograms(daily.duration_histogram, excluded.duration_histogram),
         updated_at = excluded.updated_at
     RETURNING 1
+),
+written_hours AS (
+    INSERT INTO llm_usage_hourly AS hourly
+    SELECT
+        name_hour(quarter_start) AS hour_start,
+        provider,
+        sum(requests),
+        sum(successes),
+        sum(failures),
+        sum(rate_limited),
+        sum(cancelled),
+        sum(fallbacks),
+        sum(unpriced_requests),
+        sum(prompt_tokens),
+        sum(completion_tokens),
+        sum(cost_usd),
+        sum(baseline_cost_usd),
+        sum(savings_usd),
+        sum(duration_seconds_sum),
+        sum(duration_seconds_count)
+    FROM folded
+    GROUP BY hour_start, provider
+    ORDER BY hour_start, provider
+    ON CONFLICT (hour_start, provider) DO UPDATE SET
+        requests = hourly.requests + excluded.requests,
+        successes = hourly.successes + excluded.successes,
+        failures = hourly.failures + excluded.failures,
+        rate_limited = hourly.rate_limited + excluded.rate_limited,
+        cancelled = hourly.cancelled + excluded.cancelled,
+        fallbacks = hourly.fallbacks + excluded.fallbacks,
+        unpriced_requests = hourly.unpriced_requests + excluded.unpriced_requests,
+        prompt_tokens = hourly.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = hourly.completion_tokens + excluded.completion_tokens,
+        cost_usd = hourly.cost_usd + excluded.cost_usd,
+        baseline_cost_usd = hourly.baseline_cost_usd + excluded.baseline_cost_usd,
+        savings_usd = hourly.savings_usd + excluded.savings_usd,
+        duration_seconds_sum = hourly.duration_seconds_sum + excluded.duration_seconds_sum,
+        duration_seconds_count = hourly.duration_seconds_count + excluded.duration_seconds_count
 )
 SELECT
     (SELECT count(*) FROM folded) AS deltas,

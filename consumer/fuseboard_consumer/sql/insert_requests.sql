@@ -91,6 +91,7 @@ WITH inserted AS (
         status,
         error_type,
         is_fallback,
+        original_provider,
         prompt_tokens,
         completion_tokens,
         cache_read_tokens,
@@ -160,6 +161,18 @@ deltas AS (
             '{}'
         )
     FROM inserted
+    GROUP BY 1, 2, 3
+),
+fallback_deltas AS (
+    INSERT INTO llm_fallback_deltas (quarter_start, original_provider, provider, requests, successes)
+    SELECT
+        date_bin('15 minutes', occurred_at, '2020-01-01T00:00:00Z'),
+        original_provider,
+        provider,
+        count(*),
+        count(*) FILTER (WHERE status = 'success')
+    FROM inserted
+    WHERE is_fallback
     GROUP BY 1, 2, 3
 )
 SELECT
