@@ -7,7 +7,8 @@ from typing import Final
 
 import typer
 
-from fuseboard_cli import circuits, prices, providers, rejected
+from fuseboard_cli import analyst, circuits, prices, providers, rejected, tokens
+from fuseboard_cli.api import api
 from fuseboard_cli.command_error import EXPECTED, describe_error
 from fuseboard_cli.costs import costs
 from fuseboard_cli.demo import demo
@@ -28,9 +29,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, migrate, consumer, aggregator, replay, status, costs, reconcile, rebuild, doctor):
+for command in (up, demo, migrate, consumer, aggregator, api, replay, status, costs, reconcile, rebuild, doctor):
     app.command()(command)
-for group in (rejected.app, prices.app, providers.app, circuits.app):
+for group in (rejected.app, prices.app, providers.app, circuits.app, analyst.app, tokens.app):
     app.add_typer(group)
 
 

@@ -1,22 +1,30 @@
 """`fuseboard up`: everything on one machine, until Ctrl-C."""
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Final
 
 import typer
 
+from fuseboard_api.token_store import insert_login_code, insert_token
+from fuseboard_api.tokens import hash_secret, make_secret, make_token
+from fuseboard_cli.api import HOST, PORT, Port
 from fuseboard_cli.logs import setup_logging
 from fuseboard_cli.output import stdout
 from fuseboard_cli.processes import Supervisor
-from fuseboard_cli.servers import use_servers
+from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.services import make_command, make_environment, migrate_database
 from fuseboard_schema.settings import Settings, read_settings
 
 CONSUMERS: Final = 1
+LOGIN_LINK_LASTS: Final = timedelta(minutes=10)
+# as long as a session of a browser
+LOGIN_TOKEN_LASTS: Final = timedelta(hours=12)
 EXAMPLE: Final = """
 Emit an event:
 
@@ -25,8 +33,7 @@ Emit an event:
     with Producer({arguments}) as producer:
         producer.record("claude", "claude-sonnet-4-5", prompt_tokens=1200, completion_tokens=300)
 
-Then, in this directory: fuseboard status, fuseboard costs. Ctrl-C stops everything.
-"""
+Then, in this directory: fuseboard status, fuseboard costs. Ctrl-C stops everything."""
 
 
 @contextmanager
@@ -42,14 +49,41 @@ def run_services(settings: Settings, consumers: int, log_folder: Path | None, **
 
 def up(
     consumers: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = CONSUMERS,
+    port: Port = PORT,
 ) -> None:
-    """Run everything: servers (unless DATABASE_URL and REDIS_URL name some), consumers, aggregator."""
+    """Run everything: servers (unless DATABASE_URL and REDIS_URL name some), consumers, aggregator, dashboard."""
     given = read_settings()
     setup_logging(given.log_level)
     with use_servers(may_create=True) as settings, run_services(settings, consumers, None) as supervisor:
+        port = find_free_port(port)
+        supervisor.add("api", make_command("api", "--port", str(port)))
         # never broken into lines, because it is there to be copied
         stdout().print(describe_installation(settings, is_embedded=not given.redis_url), soft_wrap=True)
+        stdout().print(f"Dashboard, a link that works once: {make_login_link(settings, port)}", soft_wrap=True)
         supervisor.run_until(lambda: False)
+
+
+def find_free_port(port: int) -> int:
+    """Give this port if nobody listens there, else one that the system chooses."""
+    with socket.socket() as probe:
+        # one that has just been left is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            probe.bind((HOST, 0))
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def make_login_link(settings: Settings, port: int) -> str:
+    """Make a link to the dashboard that gives one browser the rights of an operator, for some hours."""
+    # nobody ever sees this token: the session that comes of the link is all there is of it
+    made, code = make_token(), make_secret()
+    with open_database(settings) as connection:
+        insert_token(connection, made, name="fuseboard up", scope="admin", lasting=LOGIN_TOKEN_LASTS)
+        insert_login_code(connection, hash_secret(code), made.token_id, LOGIN_LINK_LASTS)
+    return f"http://{HOST}:{port}/login?code={code}"
 
 
 def describe_installation(settings: Settings, *, is_embedded: bool) -> str:

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from fuseboard_consumer.batch import Batch, BatchStore
+from fuseboard_consumer.batch_meter import count_batch
 from fuseboard_consumer.circuit_changes import CircuitChanges
 from fuseboard_consumer.decode import decode_entries
 from fuseboard_consumer.entries import Entry, EntryReader
@@ -39,6 +40,8 @@ class Drain:
     """Drains the stream for one consumer process. Holds connections and prices, but no events between batches."""
 
     def __init__(self, redis: Redis, settings: Settings, consumer: str, stopping: threading.Event) -> None:
+        self._redis = redis
+        self._namespace = settings.namespace
         self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
         self._store = BatchStore(settings.database_url or "")
         self._publisher = Publisher(redis, settings.namespace)
@@ -69,6 +72,7 @@ class Drain:
         entries = self._gather_entries()
         if not entries:
             return 0
+        started = time.monotonic()
         batch = self._prepare_batch(entries, deadline)
         if batch is None or not self._write_batch(batch, deadline):
             log.warning("batch_left_in_stream entries=%d", len(entries))
@@ -76,6 +80,7 @@ class Drain:
         self._publish_changes(self._store.take_changes())
         self._reader.acknowledge([entry.entry_id for entry in entries])
         self.progressed_at = time.monotonic()
+        count_batch(self._redis, self._namespace, entries, len(batch.rows), self.progressed_at - started)
         return len(batch.rows)
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """PostgreSQL connections as every part of the server side opens them."""
 
+from typing import Any
+
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -14,15 +16,22 @@ def connect_database(
 
     Raises psycopg.OperationalError when the server cannot be reached within 5 seconds.
     """
-    return psycopg.connect(
-        database_url,
-        autocommit=True,
-        application_name=application_name,
-        connect_timeout=5,
-        # a server that vanished without a word is noticed within half a minute
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
-        options=f"-c timezone=UTC -c statement_timeout={statement_timeout_seconds}s",
+    arguments = make_connection_arguments(
+        application_name=application_name, statement_timeout_seconds=statement_timeout_seconds
     )
+    return psycopg.connect(database_url, **arguments)
+
+
+def make_connection_arguments(*, application_name: str, statement_timeout_seconds: int) -> dict[str, Any]:
+    """Make what every connection is opened with, for a pool as well."""
+    return {
+        "autocommit": True,
+        "application_name": application_name,
+        "connect_timeout": 5,
+        # a server that vanished without a word is noticed within half a minute
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_seconds}s",
+    }

@@ -13,8 +13,8 @@ from fuseboard_schema.stopping import STOP_WITHIN_SECONDS
 
 COMPOSE = read_compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["migrate", "consumer", "aggregator"]
-LONG_RUNNING = ["redis", "postgres", "consumer", "aggregator"]
+OURS = ["migrate", "consumer", "aggregator", "api"]
+LONG_RUNNING = ["redis", "postgres", "consumer", "aggregator", "api", "prometheus", "grafana"]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 SCHEMA = json.loads((REPOSITORY / "tests" / "compose_spec" / "compose-spec.json").read_text())
 
@@ -50,14 +50,16 @@ def test_the_schema_tells_a_mistake(change: dict[str, Any]) -> None:
 
 
 def test_the_services_are_these() -> None:
-    assert set(SERVICES) == {"redis", "postgres", "migrate", "consumer", "aggregator"}
+    always = {name for name, service in SERVICES.items() if "profiles" not in service}
+
+    assert always == {"redis", "postgres", "migrate", "consumer", "aggregator", "api"}
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_command_is_one_of_the_command_line(name: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
-    assert SERVICES[name]["command"] == [name]
+    assert SERVICES[name]["command"][0] == name
     assert name in commands
 
 
@@ -83,7 +85,7 @@ def test_no_secret_stands_in_the_file_and_none_has_a_default() -> None:
         value
         for service in SERVICES.values()
         for key, value in service.get("environment", {}).items()
-        if "PASSWORD" in key or "AUTH" in key
+        if ("PASSWORD" in key or "AUTH" in key) and not key.endswith("_FILE")
     ]
 
     assert {match["name"] for match in secrets} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
@@ -122,7 +124,7 @@ def test_postgresql_is_of_the_major_version_that_is_embedded() -> None:
 def test_nothing_starts_before_the_database_is_migrated() -> None:
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert SERVICES["migrate"]["restart"] == "no"
-    for name in ("consumer", "aggregator"):
+    for name in ("consumer", "aggregator", "api"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
@@ -150,8 +152,12 @@ def test_a_container_may_do_no_more_than_it_must(name: str) -> None:
     assert not (name in OURS and "cap_add" in service)
 
 
-def test_only_redis_is_reached_from_outside_and_by_default_from_this_machine_alone() -> None:
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["redis"]
+def test_only_redis_and_the_api_are_reached_from_outside_and_by_default_from_this_machine_alone() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service and "profiles" not in service] == [
+        "redis",
+        "api",
+    ]
+    assert interpolate(SERVICES["api"]["ports"][0], {}) == "127.0.0.1:8420:8420"
     assert interpolate(SERVICES["redis"]["ports"][0], {}) == "127.0.0.1:6379:6379"
     assert COMPOSE["networks"]["inside"] == {"internal": True}
 

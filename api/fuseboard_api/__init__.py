@@ -1,0 +1,1 @@
+"""The read side over HTTP: API, metrics and dashboard."""

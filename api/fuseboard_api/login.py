@@ -1,0 +1,112 @@
+"""Browsers: a token, or a link that works once, becomes a session; the page never sees either again."""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Cookie, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import RedirectResponse, Response
+
+from fuseboard_api.authentication import (
+    SESSION_COOKIE,
+    Identity,
+    admit,
+    check_same_origin,
+    find_token,
+    identify,
+    is_same_origin,
+    name_address,
+    refuse_guessing,
+)
+from fuseboard_api.exact_json import ExactJson
+from fuseboard_api.parameters import NO_NUL
+from fuseboard_api.problems import Problem, declare_problems
+from fuseboard_api.reads import Held
+from fuseboard_api.resources import Resources
+from fuseboard_api.token_store import delete_session, insert_session, select_token, take_login_code
+from fuseboard_api.tokens import TOKEN_MAX_LENGTH, hash_secret, make_secret
+
+SESSION_LASTS: Final = timedelta(hours=12)
+CODE_MAX_LENGTH: Final = 128
+
+router = APIRouter(tags=["login"])
+
+
+class Login(BaseModel):
+    """The token that the browser shall have the rights of."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"token": "fuseboard_ID_SECRET"}]})
+
+    token: Annotated[str, Field(max_length=TOKEN_MAX_LENGTH)]
+
+
+@router.post("/login", response_model=Identity)
+def log_in(request: Request, held: Held, body: Login) -> Response:
+    """Turn a token into the session of this browser, which lasts 12 hours at most and ends with the token."""
+    if "Origin" in request.headers and not is_same_origin(request):
+        raise Problem(403, "a login comes from this installation's own page")
+    address = name_address(request)
+    refuse_guessing(held, address)
+    with held.pool.connection() as connection:
+        token = find_token(connection, body.token)
+    if token is None:
+        held.failures.note_failure(address)
+    identity = admit(token)
+    response = ExactJson(identity)
+    start_session(request, held, response, identity.token_id)
+    return response
+
+
+@router.get(
+    "/login", status_code=303, response_class=RedirectResponse, responses={303: {"description": "To the dashboard."}}
+)
+def follow_login_link(
+    request: Request, held: Held, code: Annotated[str, Query(max_length=CODE_MAX_LENGTH, pattern=NO_NUL)]
+) -> Response:
+    """Follow the link that `fuseboard up` prints: it works once, within ten minutes."""
+    address = name_address(request)
+    refuse_guessing(held, address)
+    with held.pool.connection() as connection:
+        token_id = take_login_code(connection, hash_secret(code))
+        token = None if token_id is None else select_token(connection, token_id)
+    if token is None:
+        held.failures.note_failure(address)
+        raise Problem(401, "this link was used already, or is over: log in with a token, or start again")
+    response = RedirectResponse("/", 303)
+    start_session(request, held, response, admit(token).token_id)
+    return response
+
+
+@router.get("/session", response_model=Identity)
+def show_session(identity: Annotated[Identity, Depends(identify)]) -> ExactJson:
+    """Show whose session or token this is, and its scope."""
+    return ExactJson(identity)
+
+
+@router.post("/logout", status_code=204, response_class=Response, responses=declare_problems(403))
+def log_out(
+    request: Request, held: Held, session: Annotated[str | None, Cookie(alias=SESSION_COOKIE)] = None
+) -> Response:
+    """End the session of this browser."""
+    response = Response(status_code=204)
+    if session is not None:
+        check_same_origin(request)
+        with held.pool.connection() as connection:
+            delete_session(connection, hash_secret(session))
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+def start_session(request: Request, held: Resources, response: Response, token_id: str) -> None:
+    """Store a session and give the browser its secret."""
+    secret = make_secret()
+    with held.pool.connection() as connection:
+        insert_session(connection, hash_secret(secret), token_id, SESSION_LASTS)
+    response.set_cookie(
+        SESSION_COOKIE,
+        secret,
+        max_age=int(SESSION_LASTS.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )

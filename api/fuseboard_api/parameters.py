@@ -1,0 +1,30 @@
+"""Parameters that several endpoints take, and their bounds."""
+
+from typing import Annotated, Final
+
+from fastapi import Path, Query
+
+DAYS_MAX: Final = 365
+DAYS_DEFAULT: Final = 30
+NAME_MAX_LENGTH: Final = 128
+# PostgreSQL's text holds every character but NUL
+NO_NUL: Final = r"^[^\x00]*$"
+
+Days = Annotated[
+    int,
+    Query(ge=1, le=DAYS_MAX, description="The last days, today among them.", openapi_examples={"week": {"value": 7}}),
+]
+ProviderPath = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=NAME_MAX_LENGTH, pattern=NO_NUL,
+        description="The provider's name, which is its id.", openapi_examples={"claude": {"value": "claude"}},
+    ),
+]  # fmt: skip
+ProviderQuery = Annotated[
+    str | None,
+    Query(
+        min_length=1, max_length=NAME_MAX_LENGTH, pattern=NO_NUL,
+        description="The provider's name, which is its id; all where left out.",
+    ),
+]  # fmt: skip

@@ -1,0 +1,107 @@
+"""Errors as callers see them: problem details (RFC 9457), one form for all of them, and never a stack trace."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from fuseboard_api.exact_json import encode_json
+from fuseboard_api.protection import SECURITY_HEADERS
+
+log = logging.getLogger(__name__)
+PROBLEM_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5
+BUSY: Final = (PoolTimeout, PoolClosed, TooManyRequests)
+
+PROBLEM_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "examples": ["about:blank"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's name
+    """What goes wrong for a reason that the caller may know; `members` are added to the problem's document."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:  # noqa: ANN401 - any JSON value
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+
+def make_problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> Response:  # noqa: ANN401 - any JSON value
+    """Make the answer."""
+    title = HTTPStatus(status).phrase
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
+    # set here as well, because the last resort answers from outside of what else sets them
+    return Response(encode_json(document), status, {**SECURITY_HEADERS, **(headers or {})}, media_type=PROBLEM_TYPE)
+
+
+def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare error answers for the OpenAPI document."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        for status in statuses
+    }
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Turn every exception into a problem."""
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    for kind in (psycopg.OperationalError, psycopg.InterfaceError, RedisError, *BUSY):
+        app.add_exception_handler(kind, _answer_unavailable)
+    app.add_exception_handler(Exception, _answer_failure)
+
+
+async def _answer_problem(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return make_problem(error.status, error.detail, error.headers, **error.members)
+
+
+async def _answer_http_exception(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return make_problem(error.status_code, str(error.detail), error.headers)
+
+
+async def _answer_invalid_request(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    # what was sent is not sent back: it may be a secret
+    wrong = [{"place": ".".join(map(str, item["loc"])), "detail": item["msg"]} for item in error.errors()]
+    return make_problem(422, "; ".join(f"{item['place']}: {item['detail']}" for item in wrong), errors=wrong)
+
+
+async def _answer_unavailable(_request: Request, error: Exception) -> Response:
+    log.warning("api_unavailable error=%r", " ".join(str(error).split()))
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        detail = "the database took too long: ask for less"
+    elif isinstance(error, BUSY):
+        detail = "the database is busy or away: try again"
+    else:
+        detail = f"{'Redis' if isinstance(error, RedisError) else 'the database'} cannot be used now: try again"
+    return make_problem(503, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _answer_failure(_request: Request, error: Exception) -> Response:
+    # the server logs the traceback itself
+    log.error("api_failed error=%r", type(error).__name__)
+    return make_problem(500, "something went wrong here; the server's log says what")

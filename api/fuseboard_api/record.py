@@ -1,0 +1,87 @@
+"""POST /api/llm/record: events from those who have no producer of their own, by the same way (G4, G5)."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import Response
+
+from fuseboard_api.authentication import require
+from fuseboard_api.exact_json import ExactJson
+from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem
+from fuseboard_api.reads import Held
+from fuseboard_api.record_schema import RECORD_BODY, Recorded
+from fuseboard_consumer.decode import MAX_AHEAD, describe_error
+from fuseboard_schema.event import RequestEvent
+from fuseboard_schema.identifiers import make_event_id
+
+EVENTS_MAX: Final = 5_000
+DETAIL_MAX_LENGTH: Final = 500
+SETTLE_SECONDS: Final = 5.0
+EVENT: Final = TypeAdapter(RequestEvent)
+
+router = APIRouter(prefix="/api/llm", tags=["record"], dependencies=[Depends(require("write"))])
+
+
+@router.post("/record", status_code=202, response_model=Recorded, openapi_extra=RECORD_BODY)
+def record(held: Held, body: Annotated[Any, Body()] = None) -> Response:  # noqa: ANN401 - any JSON value
+    """Record one event or a list of them; the answer comes when the queue, or else the disk, has those that are good.
+
+    Give each event its event_id, so that sending it again after a lost answer counts nothing twice.
+    """
+    items = body if isinstance(body, list) else [body]
+    if not 0 < len(items) <= EVENTS_MAX:
+        raise Problem(422, f"give one event, or a list of 1 to {EVENTS_MAX}")
+    now = datetime.now(UTC)
+    events: dict[UUID, dict[str, Any]] = {}
+    rejected: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        fields = complete_event(item, now)
+        try:
+            events[check_event(fields, now)] = fields
+        except ValueError as error:
+            rejected.append({"index": index, "detail": str(error)[:DETAIL_MAX_LENGTH]})
+    if not events:
+        raise Problem(422, "no event is good", rejected=rejected)
+    event_ids = list(events)
+    if not hand_over(held, events.values()):
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        raise Problem(
+            503, "neither Redis nor the spool takes all events: send them again", headers, event_ids=event_ids
+        )
+    return ExactJson({"event_ids": event_ids, "rejected": rejected}, 202)
+
+
+def complete_event(item: Any, now: datetime) -> Any:  # noqa: ANN401 - any JSON value
+    """Give an event the id, time and status that it leaves out."""
+    if not isinstance(item, dict):
+        return item
+    fields = {"status": "success", **item}
+    if "occurred_at" not in fields and "timestamp" not in fields:
+        fields["occurred_at"] = now.isoformat()
+    fields.setdefault("event_id", make_event_id(now))
+    return fields
+
+
+def check_event(fields: Any, now: datetime) -> UUID:  # noqa: ANN401 - any JSON value
+    """Check an event by the rules of the consumer and return its id; raises ValueError that says what is wrong."""
+    try:
+        event = EVENT.validate_python(fields)
+    except ValidationError as error:
+        raise ValueError(describe_error(error)) from error
+    if event.occurred_at > now + MAX_AHEAD:
+        raise ValueError(f"occurred_at: {event.occurred_at.isoformat()} is more than a day ahead")
+    return event.event_id
+
+
+def hand_over(held: Held, events: Iterable[dict[str, Any]]) -> bool:
+    """Record events and wait until Redis or the spool has them; False where some found no place."""
+    producer = held.producer
+    dropped = producer.counters.dropped
+    for fields in events:
+        producer.record(**fields)
+    # others' events that were dropped meanwhile count as well: those who ask again lose nothing by it
+    return producer.flush(SETTLE_SECONDS) and producer.counters.dropped == dropped

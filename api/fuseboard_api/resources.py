@@ -1,0 +1,88 @@
+"""What the API holds while it runs: a bounded pool, Redis, one producer."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from fastapi import Request
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+from redis import Redis
+
+from fuseboard_api.event_feed import EventFeed
+from fuseboard_api.failures import FailureLimiter
+from fuseboard_producer import Producer
+from fuseboard_schema.database import make_connection_arguments
+from fuseboard_schema.redis_client import connect_redis
+from fuseboard_schema.settings import Settings
+
+APPLICATION_NAME: Final = "fuseboard api"
+POOL_MAX_CONNECTIONS: Final = 8
+POOL_MAX_WAITING: Final = 64
+POOL_WAIT_SECONDS: Final = 2.0
+STATEMENT_TIMEOUT_SECONDS: Final = 5
+
+Database = Connection[TupleRow]
+Pool = ConnectionPool[Database]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """One of each per process; handlers get it by `get_resources`."""
+
+    settings: Settings
+    pool: Pool
+    redis: Redis
+    producer: Producer
+    feed: EventFeed
+    failures: FailureLimiter = field(default_factory=FailureLimiter)
+
+
+def make_pool(settings: Settings) -> Pool:
+    """Make a pool that opens when told to: more callers than it serves wait a moment, and are refused then."""
+    return ConnectionPool(
+        settings.database_url or "",
+        kwargs=make_connection_arguments(
+            application_name=APPLICATION_NAME, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS
+        ),
+        min_size=1,
+        max_size=POOL_MAX_CONNECTIONS,
+        max_waiting=POOL_MAX_WAITING,
+        timeout=POOL_WAIT_SECONDS,
+        check=ConnectionPool.check_connection,
+        name="fuseboard-api",
+        open=False,
+    )
+
+
+@contextmanager
+def open_resources(settings: Settings) -> Iterator[Resources]:
+    """Open everything without waiting for a server: who asks while one is away is told so."""
+    with ExitStack() as cleanup:
+        pool = make_pool(settings)
+        pool.open(wait=False)
+        cleanup.callback(pool.close, timeout=2.0)
+        redis = cleanup.enter_context(
+            connect_redis(
+                settings.redis_url or "", retries=1, socket_timeout_seconds=2.0, ca_certs=settings.redis_ca_certs
+            )
+        )
+        producer = cleanup.enter_context(
+            Producer(
+                settings.redis_url,
+                namespace=settings.namespace,
+                spool_dir=settings.spool_dir,
+                redis_ca_certs=settings.redis_ca_certs,
+                linger_seconds=0.005,
+            )
+        )
+        feed = cleanup.enter_context(EventFeed(settings.database_url or ""))
+        yield Resources(settings, pool, redis, producer, feed)
+
+
+def get_resources(request: Request) -> Resources:
+    """Get what the application holds."""
+    resources: Resources = request.app.state.resources
+    return resources

@@ -1,0 +1,2 @@
+-- Lets the statements of this transaction see one moment. Changes nothing.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;

@@ -1,0 +1,62 @@
+"""The OpenAPI document holds: whatever is asked, no 5xx comes and no answer that it does not declare."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api_tools import ApiClient, bear, make_api_token, open_client
+from consumers import make_settings
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 8
+# one that never ends, and those that end the session or count as guesses
+LEFT_OUT = {"/api/llm/events", "/login", "/logout"}
+
+
+@pytest.fixture
+def api(
+    database_url: str, redis_url: str, namespace: str, tmp_path: Path, connection: Connection[TupleRow]
+) -> Iterator[ApiClient]:
+    settings = make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path))
+    with open_client(settings, make_api_token(connection, "admin")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_asked_the_answer_is_one_that_is_declared(mode: GenerationMode, api: ApiClient) -> None:
+    schema = schemathesis.openapi.from_dict(api.get("/openapi.json").json())
+    headers = bear(api.headers["Authorization"].removeprefix("Bearer "))
+    tried = 0
+
+    for operation in schema.get_all_operations():
+        found = operation.ok()  # type: ignore[union-attr]
+        if found.path in LEFT_OUT:
+            continue
+
+        @hypothesis.settings(
+            max_examples=EXAMPLES, database=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+        )
+        @hypothesis.given(case=found.as_strategy(generation_mode=mode))
+        def ask(case: schemathesis.Case[Any]) -> None:
+            case.call_and_validate(base_url=api.origin, headers=headers, checks=CHECKS)
+
+        # what takes nothing cannot be asked wrongly
+        with suppress(hypothesis.errors.Unsatisfiable):
+            ask()
+            tried += 1
+
+    assert tried > 15

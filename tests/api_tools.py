@@ -1,0 +1,102 @@
+"""The HTTP API for tests: served by a thread of this process."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from fuseboard_api.application import create_app
+from fuseboard_api.token_store import insert_token
+from fuseboard_api.tokens import Scope, make_token
+from fuseboard_schema.settings import Settings
+from waiting import wait_until
+
+# what stands for a parameter of a path
+PATH_VALUES = {"provider:path": "claude", "provider": "claude", "table": "llm_providers"}
+ANONYMOUS = {"/healthz", "/readyz"}
+# how one gets in, what has no figures in it, and how one gets out
+ENTRANCES = {"/login", "/logout", "/"}
+
+
+def make_api_token(
+    connection: Connection[TupleRow], scope: Scope, *, lasting: timedelta | None = None, name: str = "test"
+) -> str:
+    """Make a token as `fuseboard tokens create` does."""
+    made = make_token()
+    insert_token(connection, made, name=name, scope=scope, lasting=lasting)
+    return made.token
+
+
+def bear(token: str) -> dict[str, str]:
+    """Make the header that presents a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+class ApiClient(httpx.Client):
+    """A client of an API that runs in a thread of this process."""
+
+    def __init__(self, app: FastAPI, url: str, token: str | None) -> None:
+        super().__init__(base_url=url, headers=bear(token) if token else None, timeout=30, trust_env=False)
+        self.app = app
+        self.origin = url
+
+
+@contextmanager
+def open_client(settings: Settings, token: str | None = None) -> Iterator[ApiClient]:
+    """Serve the application at a free port of this machine, and give a client that may have a token."""
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with ApiClient(app, f"http://127.0.0.1:{port}", token) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def list_routes(app: FastAPI) -> list[tuple[str, str]]:
+    """List method and path of every endpoint, with values for the parameters of its path."""
+    found = [
+        (method, fill_path(route.path)) for route in walk_routes(app.routes) for method in sorted(route.methods or ())
+    ]
+    assert ("GET", "/api/llm/providers") in found
+    return found
+
+
+def walk_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    """Give every endpoint, also those of routers that were included."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif hasattr(route, "original_router"):
+            yield from walk_routes(route.original_router.routes)
+
+
+def fill_path(path: str) -> str:
+    """Put values in for the parameters of a path."""
+    for name, value in PATH_VALUES.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+def expect_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is a problem of this status; returns its document."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["status"] == status
+    assert {"type", "title", "detail"} <= set(document)
+    assert "Traceback" not in response.text
+    return document

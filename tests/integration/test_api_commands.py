@@ -1,0 +1,93 @@
+"""`fuseboard tokens`, and the login link of `fuseboard up`."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from api_tools import bear, expect_problem, open_client
+from commands import run_command, run_json
+from consumers import make_settings
+from fuseboard_cli.up import find_free_port, make_login_link
+from fuseboard_schema.settings import Settings
+from queries import fetch_row
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, namespace: str, tmp_path: Path) -> Settings:
+    return make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path))
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_token_is_made_listed_used_and_revoked(settings: Settings) -> None:
+    token = run_command(settings, "tokens", "create", "--scope", "read", "--name", "grafana").stdout.strip()
+    with open_client(settings) as api:
+        assert api.get("/api/llm/health", headers=bear(token)).status_code == 200
+        (listed,) = run_json(settings, "tokens", "list")
+        assert (listed["name"], listed["scope"], listed["state"]) == ("grafana", "read", "valid")
+        assert listed["last_used_at"] is not None
+        assert token.split("_", 2)[2] not in str(listed)
+
+        said = run_command(settings, "tokens", "revoke", listed["token_id"]).stdout
+
+        assert "grafana" in said
+        expect_problem(api.get("/api/llm/health", headers=bear(token)), 401)
+    assert run_json(settings, "tokens", "list")[0]["state"] == "revoked"
+    assert "grafana" in run_command(settings, "tokens", "list").stdout
+
+
+def test_a_token_expires_when_it_is_told_to(settings: Settings, connection: Connection[TupleRow]) -> None:
+    run_command(settings, "tokens", "create", "--scope", "admin", "--expires", "30d")
+
+    row = fetch_row(
+        connection, "SELECT scope, expires_at - created_at = interval '30 days' AS is_so FROM fuseboard_tokens"
+    )
+    assert row == {"scope": "admin", "is_so": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["create"], 2),
+        (["create", "--scope", "root"], 2),
+        (["create", "--scope", "read", "--name", " "], 2),
+        (["create", "--scope", "read", "--expires", "soon"], 2),
+        (["revoke", "nobody"], 1),
+    ],
+)
+def test_a_wrong_command_about_tokens_makes_none(arguments: list[str], code: int, settings: Settings) -> None:
+    run_command_and_expect(settings, arguments, code)
+
+    assert run_json(settings, "tokens", "list") == []
+
+
+def run_command_and_expect(settings: Settings, arguments: list[str], code: int) -> None:
+    if code == 1:
+        with pytest.raises(Exception, match="there is no token"):
+            run_command(settings, "tokens", *arguments, code=code)
+    else:
+        run_command(settings, "tokens", *arguments, code=code)
+
+
+def test_the_login_link_of_up_opens_the_dashboard_once(settings: Settings) -> None:
+    link = make_login_link(settings, 8420)
+    assert link.startswith("http://127.0.0.1:8420/login?code=")
+    with open_client(settings) as api:
+        path = link.removeprefix("http://127.0.0.1:8420")
+
+        assert api.get(path).status_code == 303
+
+        assert api.get("/session").json()["scope"] == "admin"
+        expect_problem(api.get(path), 401)
+
+
+def test_up_takes_another_port_where_its_own_is_taken(busy_port: int) -> None:
+    assert find_free_port(busy_port) != busy_port
