@@ -24,8 +24,10 @@ types: environment ## mypy, strict
 imports: environment ## import-linter: the parts point one way
 	.venv/bin/lint-imports
 
+# most of a test is waiting for real processes, so two files at a time take little more than half as long; the longest,
+# which are the acceptance tests, first
 tests: environment ## pytest: unit, integration, acceptance
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 unit: environment ## the tests that need no server
 	.venv/bin/pytest tests/unit
