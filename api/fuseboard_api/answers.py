@@ -8,6 +8,7 @@ from fuseboard_api.rows import (
     CircuitRow,
     CostSummaryRow,
     DailyTrendRow,
+    HourlyTrendRow,
     MetricsRow,
     ProviderCostsRow,
     ProviderRow,
@@ -44,6 +45,14 @@ class Trends:
 
     days: int
     trends: list[DailyTrendRow]
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyTrends:
+    """One row per hour and provider that had requests."""
+
+    hours: int
+    trends: list[HourlyTrendRow]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,18 @@ from typing import Annotated, Final
 
 import psycopg
 from fastapi import APIRouter, Depends
-from psycopg.rows import scalar_row
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 
 from fuseboard_api import answers
 from fuseboard_api.authentication import Identity, require
 from fuseboard_api.exact_json import ExactJson
-from fuseboard_api.order_store import OrderName, give_order
+from fuseboard_api.order_store import CircuitOrder, OrderName, give_order, update_provider
 from fuseboard_api.parameters import NO_NUL, ProviderPath
 from fuseboard_api.problems import Problem, declare_problems
 from fuseboard_api.reads import Held, require_provider
 from fuseboard_api.resources import Database, Resources
 from fuseboard_consumer.publisher import publish_circuits
-from fuseboard_schema.sql import load_sql
 
 log = logging.getLogger(__name__)
 REASON_MAX_LENGTH: Final = 500
@@ -60,7 +58,7 @@ class Override(Order):
 def enable(held: Held, identity: Admin, provider: ProviderPath, body: Enabled) -> ExactJson:
     """Let workers choose a provider, or keep them from it."""
     with held.pool.connection() as connection:
-        if not update_provider_enabled(connection, provider, enabled=body.enabled):
+        if not update_provider(connection, provider, enabled=body.enabled):
             raise Problem(404, "there is no such provider")
         log.info("provider_changed provider=%r enabled=%s actor=%r", provider, body.enabled, identity.actor)
         is_published = publish(held, connection, provider)
@@ -99,16 +97,17 @@ def reset_throttle(held: Held, identity: Admin, provider: ProviderPath, body: Or
 
 def order(held: Resources, identity: Identity, name: OrderName, provider: str, body: Order) -> ExactJson:
     """Give an order and tell workers; what the database says is wrong with it is a Problem 422."""
-    given = {"provider": provider, "actor": identity.actor, "reason": body.reason}
+    until = body.until if isinstance(body, Override) else None
+    given = CircuitOrder(provider, identity.actor, body.reason, until)
     with held.pool.connection() as connection:
         require_provider(connection, provider)
         try:
-            done = give_order(connection, name, **given, until=body.until if isinstance(body, Override) else None)
+            done = give_order(connection, name, given)
         except psycopg.errors.InvalidParameterValue as error:
             raise Problem(422, error.diag.message_primary or "the order is not possible") from error
         log.info("circuit_ordered provider=%r order=%s actor=%r", provider, name, identity.actor)
         is_published = publish(held, connection, provider)
-    return ExactJson(answers.OrderDone(**done, is_published=is_published))
+    return ExactJson(answers.OrderDone(**done._asdict(), is_published=is_published))
 
 
 def publish(held: Resources, connection: Database, provider: str) -> bool:
@@ -119,10 +118,3 @@ def publish(held: Resources, connection: Database, provider: str) -> bool:
         log.warning("circuit_unpublished provider=%r error=%r", provider, str(error))
         return False
     return True
-
-
-def update_provider_enabled(connection: Database, name: str, *, enabled: bool) -> bool:
-    """Change whether a provider is chosen; False when there is no such provider."""
-    parameters = {"name": name, "enabled": enabled}
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(load_sql(__package__, "update_provider_enabled"), parameters).fetchone() is not None

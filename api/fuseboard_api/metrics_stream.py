@@ -1,16 +1,19 @@
 """What Redis knows about events on their way, for the metrics."""
 
+from datetime import datetime
 from typing import NamedTuple, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from fuseboard_consumer.batch_meter import BatchCounts, read_batch_counts
-from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD, name_snapshot
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
-
-# a consumer that lives asks for entries every second
-CONSUMER_IDLE_MAX_MS = 30_000
+from fuseboard_schema.stream_reading import (
+    CONSUMER_IDLE_MAX_MS,
+    read_heartbeat_at,
+    read_oldest_entry_at,
+    read_redis_time,
+)
 
 
 class StreamReading(NamedTuple):
@@ -27,22 +30,25 @@ class StreamReading(NamedTuple):
 def read_stream(redis: Redis, namespace: str) -> StreamReading:
     """Read how much waits, since when, and who works on it; raises what Redis raises when it is down."""
     stream = name_event_stream(namespace)
-    first = cast("list[tuple[bytes, object]]", redis.xrange(stream, count=1))
-    heartbeat_ms = cast("bytes | None", redis.hget(name_snapshot(namespace), HEARTBEAT_FIELD))
+    oldest_entry_at = read_oldest_entry_at(redis, stream)
+    heartbeat_at = read_heartbeat_at(redis, namespace)
     members = _read_members(redis, stream)
     entries = redis.xlen(stream)
     batches = read_batch_counts(redis, namespace)
     # last, so that no age is below zero
-    seconds, microseconds = redis.time()
-    now = seconds + microseconds / 1e6
+    now = read_redis_time(redis)
     return StreamReading(
         entries=entries,
         unacknowledged_entries=sum(member["pending"] for member in members),
-        oldest_entry_seconds=max(0.0, now - int(first[0][0].split(b"-")[0]) / 1000) if first else 0.0,
+        oldest_entry_seconds=0.0 if oldest_entry_at is None else _measure_age(oldest_entry_at, now),
         consumers=sum(member["idle"] <= CONSUMER_IDLE_MAX_MS for member in members),
-        heartbeat_age_seconds=None if heartbeat_ms is None else max(0.0, now - float(heartbeat_ms) / 1000),
+        heartbeat_age_seconds=None if heartbeat_at is None else _measure_age(heartbeat_at, now),
         batches=batches,
     )
+
+
+def _measure_age(at: datetime, now: datetime) -> float:
+    return max(0.0, (now - at).total_seconds())
 
 
 def _read_members(redis: Redis, stream: str) -> list[dict[str, int]]:

@@ -6,6 +6,8 @@ from fastapi import Path, Query
 
 DAYS_MAX: Final = 365
 DAYS_DEFAULT: Final = 30
+HOURS_MAX: Final = 24 * 14
+HOURS_DEFAULT: Final = 48
 NAME_MAX_LENGTH: Final = 128
 # PostgreSQL's text holds every character but NUL
 NO_NUL: Final = r"^[^\x00]*$"
@@ -14,6 +16,7 @@ Days = Annotated[
     int,
     Query(ge=1, le=DAYS_MAX, description="The last days, today among them.", openapi_examples={"week": {"value": 7}}),
 ]
+Hours = Annotated[int, Query(ge=1, le=HOURS_MAX, description="The last hours, this one among them.")]
 ProviderPath = Annotated[
     str,
     Path(

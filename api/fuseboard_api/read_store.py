@@ -11,6 +11,7 @@ from fuseboard_api.rows import (
     CostSummaryRow,
     DailyTrendRow,
     HealthRow,
+    HourlyTrendRow,
     MetricsRow,
     ProviderCostsRow,
     ProviderRow,
@@ -47,6 +48,11 @@ def select_daily_trends(connection: Database, days: int) -> list[DailyTrendRow]:
     return _select(connection, DailyTrendRow, "select_daily_trends", last_days=days)
 
 
+def select_hourly_trends(connection: Database, hours: int) -> list[HourlyTrendRow]:
+    """Read the hours."""
+    return _select(connection, HourlyTrendRow, "select_hourly_trends", last_hours=hours)
+
+
 def select_overall_health(connection: Database) -> HealthRow:
     """Read how all of it is."""
     return _select_one(connection, HealthRow, "select_overall_health")
@@ -57,8 +63,8 @@ def select_circuits(connection: Database) -> list[CircuitRow]:
     return _select(connection, CircuitRow, "select_circuits")
 
 
-def select_circuit_history(connection: Database, provider: str, limit: int) -> list[CircuitHistoryRow]:
-    """Read the last states of a circuit, newest first."""
+def select_circuit_history(connection: Database, provider: str | None, limit: int) -> list[CircuitHistoryRow]:
+    """Read the last states of one circuit or of all, newest first."""
     return _select(connection, CircuitHistoryRow, "select_circuit_history", provider=provider, limit=limit)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fuseboard_api import answers
 from fuseboard_api.authentication import require
 from fuseboard_api.exact_json import ExactJson
-from fuseboard_api.parameters import DAYS_DEFAULT, Days, ProviderPath, ProviderQuery
+from fuseboard_api.parameters import DAYS_DEFAULT, HOURS_DEFAULT, Days, Hours, ProviderPath, ProviderQuery
 from fuseboard_api.problems import Problem, declare_problems
 from fuseboard_api.read_store import (
     has_provider,
@@ -17,6 +17,7 @@ from fuseboard_api.read_store import (
     select_circuits,
     select_cost_summary,
     select_daily_trends,
+    select_hourly_trends,
     select_metrics,
     select_overall_health,
     select_provider_costs,
@@ -25,7 +26,7 @@ from fuseboard_api.read_store import (
 )
 from fuseboard_api.resources import Database, Resources, get_resources
 from fuseboard_api.rows import CostSummaryRow, HealthRow
-from fuseboard_schema.sql import load_sql
+from fuseboard_schema.database import begin_snapshot
 
 Held = Annotated[Resources, Depends(get_resources)]
 HISTORY_MAX: Final = 1000
@@ -55,7 +56,7 @@ def show_costs(held: Held, days: Days = DAYS_DEFAULT) -> ExactJson:
     """Show what was spent and saved, together and by provider."""
     # one snapshot, so that the parts are the parts of the sum
     with held.pool.connection() as connection, connection.transaction():
-        connection.execute(load_sql(__package__, "begin_snapshot"))
+        begin_snapshot(connection)
         summary = select_cost_summary(connection, days)
         providers = select_provider_costs(connection, days)
     totals = {field.name: getattr(summary, field.name) for field in fields(CostSummaryRow)}
@@ -67,6 +68,13 @@ def show_trends(held: Held, days: Days = DAYS_DEFAULT) -> ExactJson:
     """Show each day of each provider, in the installation's time zone."""
     with held.pool.connection() as connection:
         return ExactJson(answers.Trends(days, select_daily_trends(connection, days)))
+
+
+@router.get("/trends/hourly", response_model=answers.HourlyTrends)
+def show_hourly_trends(held: Held, hours: Hours = HOURS_DEFAULT) -> ExactJson:
+    """Show each hour of each provider, as far back as raw requests are kept."""
+    with held.pool.connection() as connection:
+        return ExactJson(answers.HourlyTrends(hours, select_hourly_trends(connection, hours)))
 
 
 @router.get("/health", response_model=HealthRow)

@@ -124,6 +124,23 @@ class DailyTrendRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HourlyTrendRow:
+    """One UTC hour of one provider; hours without requests have none."""
+
+    hour_start: datetime
+    provider: str
+    requests: int
+    successes: int
+    failures: int
+    success_rate: float | None
+    avg_response_time_ms: float | None
+    total_tokens: Number
+    cost_usd: Number
+    hypothetical_claude_cost_usd: Number
+    savings_usd: Number
+
+
+@dataclass(frozen=True, slots=True)
 class HealthRow:
     """All of it in one row; requests and success_rate are of the last ten minutes."""
 

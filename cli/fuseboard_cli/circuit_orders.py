@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
+from psycopg import errors
 
-from fuseboard_cli.circuit_rows import CircuitOrder, Ordered, OrderName, give_order
+from fuseboard_api.order_store import CircuitOrder, Ordered, OrderName, give_order
 from fuseboard_cli.circuit_table import name_state
+from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_span, format_time, remark, say
 from fuseboard_cli.publication import tell_workers, use_registry
 from fuseboard_cli.times import parse_duration, parse_instant
@@ -79,7 +81,10 @@ def _make_order(name: str, actor: str | None, reason: str) -> CircuitOrder:
 
 def _order(name: OrderName, order: CircuitOrder) -> Ordered:
     with use_registry() as (settings, connection):
-        done = give_order(connection, name, order)
+        try:
+            done = give_order(connection, name, order)
+        except errors.InvalidParameterValue as error:
+            raise CommandError(error.diag.message_primary or str(error)) from error
         tell_workers(settings, connection, [order.provider])
     return done
 

@@ -1,21 +1,14 @@
-"""Circuits as the command line reads and changes them."""
+"""Circuits as the command line shows them."""
 
-from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
-from uuid import UUID
+from datetime import datetime
+from typing import NamedTuple
 
-from psycopg import Connection, errors
+from psycopg import Connection
 from psycopg.rows import TupleRow, class_row, scalar_row
 
-from fuseboard_cli.command_error import CommandError
 from fuseboard_schema.sql import load_sql
 
 Database = Connection[TupleRow]
-
-# the functions of migration 0013, without their prefix
-OrderName = Literal[
-    "force_circuit_open", "disable_circuit", "clear_circuit_override", "reset_circuit", "reset_circuit_throttle"
-]
 
 
 class CircuitRow(NamedTuple):
@@ -48,69 +41,10 @@ class CircuitRow(NamedTuple):
     read_at: datetime
 
 
-class HistoryRow(NamedTuple):
-    """One row of llm_circuit_history; lasted_seconds is None while the state lasts."""
-
-    provider: str
-    occurred_at: datetime
-    from_state: str
-    to_state: str
-    reason: str
-    epoch: int
-    version: int
-    actor: str | None
-    note: str | None
-    calls: int | None
-    bad: int | None
-    slow: int | None
-    cause_event_id: UUID | None
-    lasted_seconds: float | None
-
-
-class Ordered(NamedTuple):
-    """What an order did: the transition it wrote."""
-
-    provider: str
-    version: int
-    from_state: str
-    to_state: str
-    epoch: int
-    occurred_at: datetime
-
-
-class CircuitOrder(NamedTuple):
-    """Who wants it, and why; an override ends at the aware time `until`, or after `lasting`, if one is given."""
-
-    provider: str
-    actor: str
-    reason: str
-    until: datetime | None = None
-    lasting: timedelta | None = None
-
-
 def select_circuits(connection: Database) -> list[CircuitRow]:
     """Read all circuits, in order of choice."""
     with connection.cursor(row_factory=class_row(CircuitRow)) as cursor:
         return cursor.execute(load_sql(__package__, "select_circuits")).fetchall()
-
-
-def select_circuit_history(connection: Database, provider: str | None, limit: int) -> list[HistoryRow]:
-    """Read the last states of one circuit or of all, newest first."""
-    parameters = {"provider": provider, "limit": limit}
-    with connection.cursor(row_factory=class_row(HistoryRow)) as cursor:
-        return cursor.execute(load_sql(__package__, "select_circuit_history"), parameters).fetchall()
-
-
-def give_order(connection: Database, name: OrderName, order: CircuitOrder) -> Ordered:
-    """Give an order; raises CommandError where the database says what is wrong with it."""
-    try:
-        with connection.cursor(row_factory=class_row(Ordered)) as cursor:
-            done = cursor.execute(load_sql(__package__, name), order._asdict()).fetchone()
-    except errors.InvalidParameterValue as error:
-        raise CommandError(error.diag.message_primary or str(error)) from error
-    if done is None:
-        raise RuntimeError(f"llm_{name} gave no row")
-    return done
 
 
 def select_circuit_settings_for_update(connection: Database, name: str) -> dict[str, object] | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from fuseboard_cli.circuit_rows import Database, select_circuit_settings_for_update, select_circuits
 from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_exact, make_table, print_json, say, show
-from fuseboard_cli.publication import tell_workers, use_registry
+from fuseboard_cli.publication import make_unknown_provider_error, tell_workers, use_registry
 from fuseboard_schema.circuit_settings import CircuitSettings, CircuitSettingsError, parse_circuit_settings
 from fuseboard_schema.sql import load_sql
 
@@ -61,8 +61,7 @@ def change_circuit_settings(connection: Database, name: str, changes: dict[str, 
     with connection.transaction():
         overrides = select_circuit_settings_for_update(connection, name)
         if overrides is None:
-            known = ", ".join(clean_text(circuit.provider) for circuit in select_circuits(connection))
-            raise CommandError(f"there is no provider {clean_text(name)}: known are {known}")
+            raise make_unknown_provider_error(name, (circuit.provider for circuit in select_circuits(connection)))
         changed = {key: value for key, value in (overrides | changes).items() if value is not ...}
         _parse(changed, name)
         if changes:

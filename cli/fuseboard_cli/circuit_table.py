@@ -6,7 +6,8 @@ from typing import Final
 
 from rich.table import Table
 
-from fuseboard_cli.circuit_rows import CircuitRow, HistoryRow
+from fuseboard_api.rows import CircuitHistoryRow
+from fuseboard_cli.circuit_rows import CircuitRow
 from fuseboard_cli.output import clean_text, format_percent, format_span, format_time, make_table
 
 SYMBOLS: Final = {"closed": "●", "open": "✖", "half_open": "◐", "forced_open": "■", "disabled": "○"}
@@ -101,7 +102,7 @@ def format_countdown(at: datetime, now: datetime) -> str:
     return format_span((at - now).total_seconds())
 
 
-def render_history(rows: Iterable[HistoryRow]) -> Table:
+def render_history(rows: Iterable[CircuitHistoryRow]) -> Table:
     """Render the table of states, newest first."""
     return make_table(
         "States of circuits, newest first",

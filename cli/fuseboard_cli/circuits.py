@@ -1,17 +1,19 @@
 """`fuseboard circuits`: what each provider's circuit is, why, and what it was."""
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
 from rich.live import Live
 
+from fuseboard_api.read_store import select_circuit_history
 from fuseboard_cli import circuit_orders
-from fuseboard_cli.circuit_rows import Database, select_circuit_history, select_circuits
+from fuseboard_cli.circuit_rows import Database, select_circuits
 from fuseboard_cli.circuit_settings import settings
 from fuseboard_cli.circuit_table import list_circuit_lines, render_circuits, render_history
-from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.output import clean_text, print_json, say, show, stdout
+from fuseboard_cli.output import print_json, say, show, stdout
+from fuseboard_cli.publication import make_unknown_provider_error
 from fuseboard_cli.servers import use_database
 
 WATCH_INTERVAL_SECONDS: Final = 1.0
@@ -83,9 +85,8 @@ def history(
         rows = select_circuit_history(connection, provider, limit)
         known = [circuit.provider for circuit in select_circuits(connection)]
     if provider is not None and not rows and provider not in known:
-        names = ", ".join(map(clean_text, known))
-        raise CommandError(f"there is no provider {clean_text(provider)}: known are {names}")
+        raise make_unknown_provider_error(provider, known)
     if as_json:
-        print_json([row._asdict() for row in rows])
+        print_json([asdict(row) for row in rows])
     else:
         show(render_history(rows))

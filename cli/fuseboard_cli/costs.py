@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fuseboard_cli.output import format_percent, format_usd, make_table, print_json, show
 from fuseboard_cli.servers import use_database
+from fuseboard_schema.database import begin_snapshot
 from fuseboard_schema.sql import load_sql
 
 # where prices per million tokens are whole dollars these are all digits, so that the reader can add up
@@ -73,7 +74,7 @@ def select_costs(connection: Connection[TupleRow], days: int | None) -> Costs:
     parameters = {"last_days": days}
     # one snapshot, so that the parts are the parts of the sum
     with connection.transaction():
-        connection.execute(load_sql(__package__, "begin_snapshot"))
+        begin_snapshot(connection)
         with connection.cursor(row_factory=class_row(CostSummary)) as cursor:
             summary = cursor.execute(load_sql(__package__, "select_cost_summary"), parameters).fetchone()
         with connection.cursor(row_factory=class_row(ProviderCosts)) as cursor:

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from fuseboard_aggregator.store import list_partitions
+from fuseboard_api.read_store import select_unpriced_models
 from fuseboard_cli import checks, circuit_checks
 from fuseboard_cli.checks import Check, JobRun
 from fuseboard_cli.circuit_rows import select_circuits
@@ -19,14 +20,14 @@ from fuseboard_cli.command_error import describe_error
 from fuseboard_cli.output import print_json, stdout
 from fuseboard_cli.servers import APPLICATION_NAME, open_redis, use_servers
 from fuseboard_cli.status import select_pipeline_status
-from fuseboard_cli.stream_state import read_redis_time, read_stream_state
+from fuseboard_cli.stream_state import read_stream_state
 from fuseboard_producer import locate_spool
 from fuseboard_producer.spool import SUFFIX
-from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD, name_snapshot
 from fuseboard_schema.database import DATABASE_DOWN, connect_database
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.sql import load_sql
+from fuseboard_schema.stream_reading import read_heartbeat_at, read_redis_time
 
 Database = Connection[TupleRow]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -84,7 +85,8 @@ def examine_database(settings: Settings) -> Iterator[Check]:
 def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]:
     now = select_clock(connection)
     yield checks.check_partitions(set(list_partitions(connection)), now.date())
-    yield checks.check_unpriced(select_unpriced_models(connection))
+    unpriced = select_unpriced_models(connection)
+    yield checks.check_unpriced([(row.provider, row.model, row.unpriced_requests) for row in unpriced])
     yield checks.check_rejected(select_pipeline_status(connection).rejected_events)
     yield circuit_checks.check_provider_settings(select_provider_settings(connection))
     yield circuit_checks.check_circuits(select_circuits(connection))
@@ -117,10 +119,8 @@ def measure_clock(read: Callable[[], datetime]) -> float:
 
 def read_heartbeat_age(redis: Redis, namespace: str) -> float | None:
     """Read how many seconds ago the consumers last said in Redis that they make progress; None: never."""
-    heartbeat = cast("bytes | None", redis.hget(name_snapshot(namespace), HEARTBEAT_FIELD))
-    if heartbeat is None:
-        return None
-    return read_redis_time(redis).timestamp() - float(heartbeat) / 1000
+    heartbeat_at = read_heartbeat_at(redis, namespace)
+    return None if heartbeat_at is None else (read_redis_time(redis) - heartbeat_at).total_seconds()
 
 
 def select_provider_settings(connection: Database) -> list[tuple[str, dict[str, Any], object]]:
@@ -132,12 +132,6 @@ def select_clock(connection: Database) -> datetime:
     """Read the clock of PostgreSQL."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return cast("datetime", cursor.execute(load_sql(__package__, "select_clock")).fetchone())
-
-
-def select_unpriced_models(connection: Database) -> list[tuple[str, str, int]]:
-    """Read the provider, model and number of requests without a price."""
-    rows = connection.execute(load_sql(__package__, "select_unpriced_models")).fetchall()
-    return [(provider, model, requests) for provider, model, requests, _ in rows]
 
 
 def select_job_ledger(connection: Database) -> list[JobRun]:

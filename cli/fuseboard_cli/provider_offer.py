@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from fuseboard_consumer.projection_rows import ModelPart
 from fuseboard_schema.sql import load_sql
+from fuseboard_schema.validation import describe_validation_error
 
 CLEARABLE: Final = ("weight", "context-tokens", "capabilities", "models")
 MODELS: Final = TypeAdapter(dict[Annotated[str, Field(min_length=1, max_length=256)], ModelPart])
@@ -33,10 +34,7 @@ def check_models(models: object) -> str:
     try:
         MODELS.validate_python(models)
     except ValidationError as error:
-        return "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}"
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
-        )
+        return describe_validation_error(error, "all")
     return ""
 
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Final
 
 import typer
 from psycopg import Connection
-from psycopg.rows import TupleRow, scalar_row
+from psycopg.rows import TupleRow
 
-from fuseboard_cli.command_error import CommandError
+from fuseboard_api.order_store import update_provider
 from fuseboard_cli.output import clean_text, make_table, print_json, say, show
 from fuseboard_cli.provider_offer import (
     CLEARABLE,
@@ -17,10 +17,9 @@ from fuseboard_cli.provider_offer import (
     parse_weight,
     update_provider_offer,
 )
-from fuseboard_cli.publication import tell_workers, use_registry
+from fuseboard_cli.publication import make_unknown_provider_error, tell_workers, use_registry
 from fuseboard_cli.servers import use_database
 from fuseboard_cli.status import select_provider_status
-from fuseboard_schema.sql import load_sql
 
 app = typer.Typer(name="providers", help="Which providers workers may choose, in which order.", no_args_is_help=True)
 
@@ -121,14 +120,4 @@ def _change(name: str, *, enabled: bool | None = None, priority: int | None = No
 
 def _require(connection: Connection[TupleRow], name: str, *, is_known: bool) -> None:
     if not is_known:
-        known = ", ".join(clean_text(provider.name) for provider in select_provider_status(connection))
-        raise CommandError(f"there is no provider {clean_text(name)}: known are {known}")
-
-
-def update_provider(
-    connection: Connection[TupleRow], name: str, *, enabled: bool | None = None, priority: int | None = None
-) -> bool:
-    """Change what is not None; False when there is no such provider."""
-    parameters = {"name": name, "enabled": enabled, "priority": priority}
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(load_sql(__package__, "update_provider"), parameters).fetchone() is not None
+        raise make_unknown_provider_error(name, (provider.name for provider in select_provider_status(connection)))

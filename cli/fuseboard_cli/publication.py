@@ -1,6 +1,6 @@
-"""Telling workers of a change at once, whether or not a consumer runs."""
+"""Changes of the registry, and telling workers of them at once, whether or not a consumer runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -8,8 +8,8 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from redis.exceptions import RedisError
 
-from fuseboard_cli.command_error import describe_error
-from fuseboard_cli.output import remark
+from fuseboard_cli.command_error import CommandError, describe_error
+from fuseboard_cli.output import clean_text, remark
 from fuseboard_cli.servers import open_database, open_redis, use_servers
 from fuseboard_consumer.publisher import publish_circuits
 from fuseboard_schema.settings import Settings
@@ -20,6 +20,11 @@ def use_registry() -> Iterator[tuple[Settings, Connection[TupleRow]]]:
     """Give the settings and the database, for a change that Redis is not needed for."""
     with use_servers(needs_redis=False) as settings, open_database(settings) as connection:
         yield settings, connection
+
+
+def make_unknown_provider_error(name: str, known: Iterable[str]) -> CommandError:
+    """Make the error that names the providers there are."""
+    return CommandError(f"there is no provider {clean_text(name)}: known are {', '.join(map(clean_text, known))}")
 
 
 def tell_workers(settings: Settings, connection: Connection[TupleRow], providers: Sequence[str]) -> None:

@@ -1,21 +1,20 @@
 """The event stream as an operator sees it: how much waits, since when, and who works on it."""
 
 import time
-from datetime import UTC, datetime
-from typing import Final, NamedTuple, cast
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
+from fuseboard_schema.stream_reading import CONSUMER_IDLE_MAX_MS, read_oldest_entry_at, read_redis_time
 
 # a consumer that lives asks for entries every second
 LIFE_SIGN_SECONDS: Final = 1.5
 LIFE_SIGN_POLL_SECONDS: Final = 0.1
 # between two readings of a silent consumer's idle time, which the network makes uneven
 IDLE_SLACK_MS: Final = 50.0
-# who has been silent for longer is not waited for
-CONSUMER_IDLE_MAX_MS: Final = 30_000
 
 
 class StreamState(NamedTuple):
@@ -39,23 +38,17 @@ class StreamState(NamedTuple):
 def read_stream_state(redis: Redis, namespace: str) -> StreamState:
     """Read the state of the event stream; one that does not exist yet is empty."""
     stream = name_event_stream(namespace)
-    first = cast("list[tuple[bytes, object]]", redis.xrange(stream, count=1))
+    oldest_entry_at = read_oldest_entry_at(redis, stream)
     group = _read_group(redis, stream)
     entries = redis.xlen(stream)
     return StreamState(
         entries=entries,
         undelivered_entries=group.get("lag", entries),
         unacknowledged_entries=group.get("pending") or 0,
-        oldest_entry_at=_read_entry_time(first[0][0]) if first else None,
+        oldest_entry_at=oldest_entry_at,
         live_consumers=count_live_consumers(redis, stream) if group else 0,
         now=read_redis_time(redis),
     )
-
-
-def read_redis_time(redis: Redis) -> datetime:
-    """Read the clock of Redis."""
-    seconds, microseconds = redis.time()
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
 
 
 def count_live_consumers(redis: Redis, stream: str) -> int:
@@ -64,6 +57,7 @@ def count_live_consumers(redis: Redis, stream: str) -> int:
     Watched, because a restart of Redis makes those that are long gone look as if they had just been there.
     """
     started = time.monotonic()
+    # who has been silent for longer is not waited for
     silent = {name: idle for name, idle in _read_idle_ms(redis, stream).items() if idle <= CONSUMER_IDLE_MAX_MS}
     known = len(silent)
     while silent and time.monotonic() < started + LIFE_SIGN_SECONDS:
@@ -92,8 +86,3 @@ def _read_group(redis: Redis, stream: str) -> dict[str, int | None]:
             return {}
         raise
     return next((group for group in groups if group["name"] == CONSUMER_GROUP.encode()), {})
-
-
-def _read_entry_time(entry_id: bytes) -> datetime:
-    """Read the time, in milliseconds, that Redis puts into an entry's id."""
-    return datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, UTC)

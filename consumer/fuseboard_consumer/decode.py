@@ -9,6 +9,7 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 from fuseboard_consumer.entries import Entry
 from fuseboard_schema.event import RequestEvent
 from fuseboard_schema.stream import ENTRY_MAX_BYTES, ENTRY_MAX_EVENTS
+from fuseboard_schema.validation import describe_validation_error
 
 RejectionReason = Literal[
     "not_json", "invalid_event", "entry_too_large", "absurd_time", "conflicting_duplicate", "refused_by_database"
@@ -141,10 +142,7 @@ def _classify(error: ValidationError) -> RejectionReason:
 
 def describe_error(error: ValidationError) -> str:
     """Describe what is wrong with an event, each field by its name."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'event'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    return describe_validation_error(error, "event")
 
 
 def reject_event(event: RequestEvent, origin: tuple[str, int], reason: RejectionReason, detail: str) -> Rejected:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fuseboard_consumer.circuit_store import read_circuit_settings
 from fuseboard_consumer.projection_rows import DayUsage, ModelPart, ProjectionRow
 from fuseboard_schema.sql import load_sql
+from fuseboard_schema.validation import describe_validation_error
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +92,7 @@ def read_models(provider: str, text: str) -> Mapping[str, ModelPart]:
         try:
             parts[name] = ModelPart.model_validate(details)
         except ValidationError as error:
-            what = "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in error.errors(include_url=False, include_context=False, include_input=False)
-            )
+            what = describe_validation_error(error)
             log.warning("provider_model_malformed provider=%s model=%r error=%r", provider, name, what)
             parts[name] = ModelPart()
     return parts

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fuseboard_schema.validation import describe_validation_error
+
 DAY_SECONDS = 86_400
 
 
@@ -89,8 +91,4 @@ def parse_circuit_settings(overrides: Mapping[str, Any], provider: str) -> Circu
     try:
         return CircuitSettings.model_validate(dict(overrides))
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
-        )
-        raise CircuitSettingsError(f"circuit_settings of {provider}: {wrong}") from error
+        raise CircuitSettingsError(f"circuit_settings of {provider}: {describe_validation_error(error)}") from error

@@ -6,6 +6,8 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from fuseboard_schema.sql import load_sql
+
 DATABASE_DOWN = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -20,6 +22,11 @@ def connect_database(
         application_name=application_name, statement_timeout_seconds=statement_timeout_seconds
     )
     return psycopg.connect(database_url, **arguments)
+
+
+def begin_snapshot(connection: Connection[TupleRow]) -> None:
+    """Let the transaction that has just begun see one moment, and change nothing."""
+    connection.execute(load_sql(__package__, "begin_snapshot"))
 
 
 def make_connection_arguments(*, application_name: str, statement_timeout_seconds: int) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest
 import typer
 from rich.console import Console, RenderableType
 
+from fuseboard_api.rows import CircuitHistoryRow
 from fuseboard_cli import circuit_checks
-from fuseboard_cli.circuit_rows import CircuitRow, HistoryRow
+from fuseboard_cli.circuit_rows import CircuitRow
 from fuseboard_cli.circuit_settings import parse_changes
 from fuseboard_cli.circuit_table import (
     describe_next,
@@ -108,8 +109,8 @@ def test_a_plain_line_has_the_time_and_shows_no_escape_sequence() -> None:
 
 
 def test_the_table_of_the_history_shows_how_long_each_state_lasted() -> None:
-    opened = HistoryRow("ollama", NOON, "closed", "open", "consecutive", 2, 1, None, None, 5, 5, 0, None, 33.0)
-    derived = HistoryRow("ollama", NOON, "open", "half_open", "open_until_passed", 2, 1, *[None] * 7)
+    opened = CircuitHistoryRow("ollama", NOON, "closed", "open", "consecutive", 2, 1, None, None, 5, 5, 0, None, 33.0)
+    derived = CircuitHistoryRow("ollama", NOON, "open", "half_open", "open_until_passed", 2, 1, *[None] * 7)
 
     lines = draw(render_history([derived, opened]))
 

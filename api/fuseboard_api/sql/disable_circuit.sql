@@ -1,3 +1,8 @@
--- Lets every call through and never opens, until a time or until it is cleared. Repeated, it starts another epoch and changes nothing else.
+-- Lets every call through and never opens, for a time or until it is cleared. Repeated, it starts another epoch and changes nothing else.
 SELECT provider, version, from_state, to_state, epoch, occurred_at
-FROM llm_disable_circuit(%(provider)s, %(actor)s, %(reason)s, %(until)s);
+FROM llm_disable_circuit(
+    %(provider)s,
+    %(actor)s,
+    %(reason)s,
+    coalesce(%(until)s::timestamptz, clock_timestamp() + %(lasting)s::interval)
+);

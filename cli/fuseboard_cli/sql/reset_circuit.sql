@@ -1,3 +1,0 @@
--- Closes a circuit as if new. Repeated, it starts another epoch and changes nothing else.
-SELECT provider, version, from_state, to_state, epoch, occurred_at
-FROM llm_reset_circuit(%(provider)s, %(actor)s, %(reason)s);

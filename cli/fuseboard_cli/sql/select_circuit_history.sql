@@ -1,6 +1,0 @@
--- The last states of one circuit or of all, newest first. Reads only.
-SELECT *
-FROM llm_circuit_history
-WHERE %(provider)s::text IS NULL OR provider = %(provider)s
-ORDER BY occurred_at DESC, provider, version DESC, reason = 'open_until_passed' DESC
-LIMIT %(limit)s;
