@@ -65,9 +65,9 @@ class RejectedPage:
 
 @dataclass(frozen=True, slots=True)
 class FallbackRow:
-    """So many requests that one provider served for another."""
+    """So many requests that one provider served for another; null: the worker did not say for whom."""
 
-    original_provider: str
+    original_provider: str | None
     provider: str
     requests: int
 
