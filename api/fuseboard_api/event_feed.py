@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -120,7 +119,8 @@ class EventFeed:
             connection.execute(CHANNEL)
             while self._has_viewers() and not self._is_stopping:
                 self._read(connection)
-                _wait_for_notice(connection, TICK_SECONDS)
+                # until the next look is due, or the database tells of a change
+                list(connection.notifies(timeout=TICK_SECONDS, stop_after=1))
         with self._lock:
             # what the next viewer is told first must be fresh
             self._last = {}
@@ -141,10 +141,3 @@ class EventFeed:
     def _has_viewers(self) -> bool:
         with self._lock:
             return bool(self._viewers)
-
-
-def _wait_for_notice(connection: Connection[TupleRow], seconds: float) -> None:
-    """Wait for a notice of the database, or so long."""
-    deadline = time.monotonic() + seconds
-    for _ in connection.notifies(timeout=max(0.0, deadline - time.monotonic()), stop_after=1):
-        return

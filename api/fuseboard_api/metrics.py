@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,7 +18,7 @@ from fuseboard_api.metrics_stream_families import collect_stream
 from fuseboard_consumer.decode import RejectionReason
 from fuseboard_consumer.durations import estimate_percentile
 from fuseboard_producer.options import locate_spool
-from fuseboard_producer.spool import SUFFIX
+from fuseboard_producer.spool import Spool
 from fuseboard_schema.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -196,10 +195,7 @@ def measure_spool(settings: Settings) -> int:
     """Measure what producers of this host and user left on the disk, in bytes."""
     try:
         place = locate_spool(settings.redis_url or "", settings.namespace, settings.spool_dir)
-        return sum(path.stat().st_size for path in _list_segments(place))
+        # it is only looked at, so its bound does not matter
+        return Spool(place, max_bytes=0).measure()
     except (ValueError, OSError):
         return 0
-
-
-def _list_segments(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if path.suffix == SUFFIX] if place.exists() else []

@@ -22,6 +22,7 @@ from fuseboard_producer.snapshot import (
     sort_views,
 )
 from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD
+from fuseboard_schema.circuit_projection import check_hint, find_latest
 from fuseboard_schema.circuit_settings import CircuitSettings, Span, Wait
 
 Rate = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -171,10 +172,8 @@ def _make_view(
 
 
 def _merge_hint(view: ProviderView, hinted_until: float | None, now: float) -> ProviderView:
-    # workers write hints: what none of them can have been told binds nobody
-    if hinted_until is None or hinted_until > now + view.settings.retry_after_cap_s:
-        return view
-    return replace(view, throttle_until=max(hinted_until, view.throttle_until or hinted_until))
+    hint = check_hint(hinted_until, now, view.settings.retry_after_cap_s)
+    return view if hint is None else replace(view, throttle_until=find_latest(hint, view.throttle_until))
 
 
 def _apply_settings(view: ProviderView, part: SettingsPart) -> ProviderView:

@@ -102,7 +102,9 @@ WITH inserted AS (
         price_id,
         baseline_cost_usd,
         savings_usd,
-        duration_seconds
+        duration_seconds,
+        -- once, for the deltas and for the health rows
+        duration_bucket(duration_seconds::double precision) AS duration_bucket
 ),
 deltas AS (
     INSERT INTO llm_usage_deltas (
@@ -156,8 +158,7 @@ deltas AS (
         coalesce(sum(duration_seconds) FILTER (WHERE status = 'success'), 0),
         count(duration_seconds) FILTER (WHERE status = 'success'),
         coalesce(
-            array_agg(duration_bucket(duration_seconds::double precision))
-                FILTER (WHERE status = 'success' AND duration_seconds IS NOT NULL),
+            array_agg(duration_bucket) FILTER (WHERE status = 'success' AND duration_bucket IS NOT NULL),
             '{}'
         )
     FROM inserted
@@ -186,8 +187,7 @@ SELECT
     max(occurred_at) FILTER (WHERE status = 'success') AS last_success_at,
     array_agg(error_type) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS error_types,
     array_agg(occurred_at) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failed_at,
-    array_agg(duration_bucket(duration_seconds::double precision))
-        FILTER (WHERE status = 'success' AND duration_seconds IS NOT NULL) AS duration_buckets,
+    array_agg(duration_bucket) FILTER (WHERE status = 'success' AND duration_bucket IS NOT NULL) AS duration_buckets,
     -- which they were is known when all of them were new
     array_agg(event_id) FILTER (WHERE NOT %(all_new)s::boolean) AS event_ids,
     array_agg(occurred_at) FILTER (WHERE NOT %(all_new)s::boolean) AS event_times
