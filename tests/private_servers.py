@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from fuseboard_cli.embedded_database import make_database_url, plan_postgres
 from fuseboard_cli.embedded_files import make_socket_folder
 from fuseboard_cli.embedded_redis import make_redis_url, plan_redis
 from fuseboard_cli.embedded_server import Server
+from waiting import wait_until
 
 
 class PrivateServer:
@@ -30,14 +31,38 @@ class PrivateServer:
         self._server.stop()
 
     def kill9(self) -> None:
-        """Kill the server as the out-of-memory killer would."""
+        """Kill the server as the out-of-memory killer would, and return once nothing of it answers any more."""
+        # PostgreSQL's own children notice the death of their parent by themselves, and one may answer until it does
+        children = list_children(self._server)
         self._server.kill()
+        wait_until(lambda: not any(map(is_running, children)))
 
     def restart(self, *, down_seconds: float = 0.0) -> None:
         """Stop the server in good order and start it again."""
         self.stop()
         time.sleep(down_seconds)
         self.start()
+
+
+def list_children(server: Server) -> list[Path]:
+    """List the processes that a server has started, as their directories in /proc."""
+    assert server._process is not None
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        # one that ends meanwhile is no child any more
+        with suppress(OSError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            if parent == server._process.pid:
+                found.append(status.parent)
+    return found
+
+
+def is_running(process: Path) -> bool:
+    """Say whether a process of /proc still runs; one that only waits to be collected does not."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class PrivateServers(NamedTuple):
