@@ -1,4 +1,4 @@
-"""What hours and fallbacks must be, computed from each raw request in another way than the database does."""
+"""What hours, fallbacks and costs by tag must be, computed from each raw request in another way than the database does."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -47,6 +47,35 @@ def fetch_fallbacks(
         (row["day"], row["original_provider"], row["provider"]): (row["requests"], row["successes"]) for row in rows
     }
     return {key: counts for key, counts in keyed.items() if any(counts)}
+
+
+def compute_tags(connection: Database, time_zone: str = "UTC") -> dict[tuple[Any, ...], Row]:
+    """Sum the raw requests by day of a zone, tag that is kept, and its value."""
+    zone = ZoneInfo(time_zone)
+    kept = {row["tag_key"] for row in fetch_rows(connection, "SELECT tag_key FROM llm_tag_keys")}
+    grouped: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for request in fetch_rows(connection, "SELECT * FROM llm_requests"):
+        for key, value in (request["tags"] or {}).items():
+            if key in kept:
+                grouped[request["occurred_at"].astimezone(zone).date(), key, value].append(request)
+    return {key: _sum_tag(requests) for key, requests in grouped.items()}
+
+
+def fetch_tags(connection: Database, relation: str = "llm_tag_costs_current") -> dict[tuple[Any, ...], Row]:
+    """Read the days of tags that say anything."""
+    rows = fetch_rows(connection, f"SELECT * FROM {relation}")  # noqa: S608 - our own names
+    keyed = {(row.pop("day"), row.pop("tag_key"), row.pop("tag_value")): row for row in rows}
+    return {key: row for key, row in keyed.items() if any(row.values())}
+
+
+def _sum_tag(requests: list[Row]) -> Row:
+    return {
+        "requests": len(requests),
+        "successes": sum(row["status"] == "success" for row in requests),
+        "unpriced_requests": sum(row["cost_usd"] is None and row["price_id"] is None for row in requests),
+        "unmetered_requests": sum(row["cost_usd"] is None and row["price_id"] is not None for row in requests),
+        **{name: sum_exactly(Decimal(row[name] or 0) for row in requests) for name in SUMS},
+    }
 
 
 def _sum_hour(requests: list[Row]) -> Row:

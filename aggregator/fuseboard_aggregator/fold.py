@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from fuseboard_aggregator.locks import FOLD_LOCK, try_transaction_lock
-from fuseboard_aggregator.rollup_store import fold_fallback_deltas
+from fuseboard_aggregator.rollup_store import fold_fallback_deltas, fold_tag_deltas
 from fuseboard_aggregator.store import Database, FoldedChunk, fold_chunk
 
 # a delta holds up to 2,000 durations, so one statement works on some 10 MB however many wait
@@ -37,4 +37,5 @@ def _fold_chunk_locked(connection: Database) -> FoldedChunk | None:
         if not try_transaction_lock(connection, FOLD_LOCK):
             return None
         fold_fallback_deltas(connection)
+        fold_tag_deltas(connection)
         return fold_chunk(connection, CHUNK_MAX_DELTAS)

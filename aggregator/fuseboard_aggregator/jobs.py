@@ -55,7 +55,7 @@ def check_usage(connection: Database, settings: Settings, now: datetime) -> JobR
     )
     if result.is_clean:
         return JobRun(summary)
-    days = sorted({difference.key.day for difference in result.days})
+    days = result.differing_days
     problem = f"{len(days)} days from {days[0]} to {days[-1]} differ from the raw requests: {summary}"
     return JobRun(summary, f"{problem}; run `fuseboard reconcile --repair`")
 

@@ -61,7 +61,7 @@ def _find_differing_days(connection: Database, expired: Sequence[date]) -> set[d
     if not expired:
         return set()
     found = reconcile(connection, first_day=expired[0] - ONE_DAY, last_day=expired[-1] + ONE_DAY)
-    return {difference.key.day for difference in found.days}
+    return set(found.differing_days)
 
 
 def _check_droppable(connection: Database, day: date, differing: set[date]) -> str | None:

@@ -5,7 +5,12 @@ from typing import NamedTuple
 
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.locks import FOLD_LOCK, hold_lock, hold_snapshot
-from fuseboard_aggregator.rollup_store import add_request_fallbacks, delete_empty_fallback_rows
+from fuseboard_aggregator.rollup_store import (
+    add_request_fallbacks,
+    add_request_tags,
+    delete_empty_fallback_rows,
+    delete_empty_tag_rows,
+)
 from fuseboard_aggregator.store import (
     DailyTotals,
     Database,
@@ -57,13 +62,14 @@ def _move_requests(connection: Database, settings: DaySettings, time_zone: str, 
     """Take the raw requests out of the days of the old zone and add them to those of the new one."""
     partitions = list_partitions(connection)
     for number, partition_day in enumerate(partitions, 1):
-        for move in (add_request_usage, add_request_fallbacks):
+        for move in (add_request_usage, add_request_fallbacks, add_request_tags):
             move(connection, partition_day, settings.time_zone, sign=-1)
             move(connection, partition_day, time_zone, sign=1)
         if progress:
             progress(number, len(partitions))
     delete_empty_daily_rows(connection)
     delete_empty_fallback_rows(connection)
+    delete_empty_tag_rows(connection)
     # a day that retention has cut keeps the hours whose requests are gone
     update_setting(connection, "whole_days_from", settings.first_whole_day.isoformat())
     update_setting(connection, "day_time_zone", time_zone)

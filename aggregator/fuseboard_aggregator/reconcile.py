@@ -4,13 +4,21 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.locks import FOLD_LOCK, hold_lock, hold_snapshot
-from fuseboard_aggregator.rollup_store import add_request_fallbacks, delete_fallback_days, sum_hours_again
+from fuseboard_aggregator.rollup_store import (
+    add_request_fallbacks,
+    add_request_tags,
+    delete_fallback_days,
+    delete_tag_days,
+    has_differing_hours,
+    list_differing_rollups,
+    sum_hours_again,
+)
 from fuseboard_aggregator.store import (
     ONE_DAY,
     Database,
@@ -31,6 +39,8 @@ from fuseboard_schema.pricing import EXACT, ZERO
 log = logging.getLogger(__name__)
 
 Usages = dict[UsageKey, DailyUsage]
+# a day of any zone lies in at most these days of UTC, and the other way round
+NEIGHBOURS: Final = (-ONE_DAY, timedelta(0), ONE_DAY)
 
 
 class Difference(NamedTuple):
@@ -41,6 +51,14 @@ class Difference(NamedTuple):
     # the daily row and what is pending
     counted: DailyUsage | None
     measures: list[str]
+
+
+class RollupDifference(NamedTuple):
+    """A table beside daily usage (hours, fallbacks, tags) that does not say of a day what its raw requests say."""
+
+    rollup: str
+    # of UTC for hours, else of the daily rows' zone
+    day: date
 
 
 @dataclass
@@ -58,12 +76,18 @@ class Reconciliation:
     difference_requests: int = 0
     difference_usd: Decimal = ZERO
     days: list[Difference] = field(default_factory=list)
+    rollups: list[RollupDifference] = field(default_factory=list)
     is_repaired: bool = False
 
     @property
     def is_clean(self) -> bool:
         """Say whether nothing differs, in any measure."""
-        return not self.days
+        return not self.days and not self.rollups
+
+    @property
+    def differing_days(self) -> list[date]:
+        """The days of which anything differs, in order."""
+        return sorted({found.key.day for found in self.days} | {found.day for found in self.rollups})
 
 
 def reconcile(
@@ -87,8 +111,9 @@ def reconcile(
         result = Reconciliation(first, last_day)
         for raw, daily, pending in _walk_days(connection, settings, first, last_day or date.max, progress):
             _compare(result, raw, daily, pending)
-        if repair and result.days:
-            _repair_days(connection, settings, sorted({difference.key.day for difference in result.days}))
+        result.rollups = _list_differing_rollups(connection, settings, first, last_day or date.max)
+        if repair and not result.is_clean:
+            _repair_days(connection, settings, result.differing_days)
             result.is_repaired = True
     return result
 
@@ -154,16 +179,36 @@ def _note_difference(result: Reconciliation, difference: Difference) -> None:
     result.difference_usd = EXACT.add(result.difference_usd, EXACT.abs(cost))
 
 
+def _list_differing_rollups(
+    connection: Database, settings: DaySettings, first: date, last: date
+) -> list[RollupDifference]:
+    partitions = list_partitions(connection)
+    # hours are of UTC: those of a day are whole where the day's partition is
+    hours = [day for day in partitions if first <= day <= last and has_differing_hours(connection, day)]
+    reached = sorted({day + offset for day in partitions for offset in NEIGHBOURS})
+    days = [day for day in reached if first <= day <= last]
+    found = [RollupDifference("llm_usage_hourly", day) for day in hours]
+    found += [
+        RollupDifference(rollup, day)
+        for day in days
+        for rollup in list_differing_rollups(connection, day, settings.time_zone)
+    ]
+    for difference in found:
+        log.error("rollup_differs rollup=%s day=%s", *difference)
+    return found
+
+
 def _repair_days(connection: Database, settings: DaySettings, days: Sequence[date]) -> None:
     """Sum days again from their raw requests; all that is pending is folded first, so nothing is counted twice."""
     fold_deltas(connection)
     delete_daily_days(connection, days)
     delete_fallback_days(connection, days)
-    reached = {day + offset for day in days for offset in (-ONE_DAY, 0 * ONE_DAY, ONE_DAY)}
+    delete_tag_days(connection, days)
+    reached = {day + offset for day in days for offset in NEIGHBOURS}
     for partition_day in list_partitions(connection):
         if partition_day in reached:
-            add_request_usage(connection, partition_day, settings.time_zone, sign=1, days=days)
-            add_request_fallbacks(connection, partition_day, settings.time_zone, sign=1, days=days)
+            for add in (add_request_usage, add_request_fallbacks, add_request_tags):
+                add(connection, partition_day, settings.time_zone, sign=1, days=days)
             sum_hours_again(connection, partition_day)
     log.warning("days_repaired days=%s", ",".join(map(str, days)))
 

@@ -72,7 +72,8 @@ def append_usage_corrections(
 ) -> None:
     """Append to the deltas what requests add to the measures that prices decide, or take it away."""
     parameters = within._asdict() | {"event_ids": [request.event_id for request in requests], "sign": sign}
-    connection.execute(load_sql(__package__, "append_usage_corrections"), parameters, prepare=False)
+    for statement in ("append_usage_corrections", "append_tag_corrections"):
+        connection.execute(load_sql(__package__, statement), parameters, prepare=False)
 
 
 def update_request_charges(

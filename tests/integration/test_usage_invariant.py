@@ -17,9 +17,10 @@ from fuseboard_aggregator.rebuild import rebuild_daily
 from fuseboard_aggregator.reconcile import reconcile
 from fuseboard_aggregator.reprice import reprice_requests
 from fuseboard_aggregator.store import select_day_settings
+from fuseboard_aggregator.tag_keys import add_tag_key, remove_tag_key
 from fuseboard_consumer.batch import BatchStore
 from fuseboard_schema.pricing import EXACT, ZERO
-from stored_rollups import compute_fallbacks, compute_hours, fetch_fallbacks, fetch_hours
+from stored_rollups import compute_fallbacks, compute_hours, compute_tags, fetch_fallbacks, fetch_hours, fetch_tags
 from stored_usage import Key, Row, compute_usage, fetch_usage, store_batch, sum_exactly
 
 Database = Connection[TupleRow]
@@ -34,7 +35,8 @@ EMPTY = """
             EXECUTE 'DROP TABLE ' || partition;
         END LOOP;
     END $$;
-    TRUNCATE llm_usage_deltas, llm_costs_daily, llm_usage_hourly, llm_fallback_deltas, llm_fallbacks_daily;
+    TRUNCATE llm_usage_deltas, llm_costs_daily, llm_usage_hourly, llm_fallback_deltas, llm_fallbacks_daily,
+        llm_tag_deltas, llm_tag_costs_daily;
     DELETE FROM llm_prices WHERE source = 'test';
     UPDATE fuseboard_settings SET value = before.value
     FROM (VALUES ('day_time_zone', 'UTC'), ('raw_retained_from', '2020-01-01T00:00:00+00:00'),
@@ -44,6 +46,7 @@ EMPTY = """
 Totals = dict[str, Decimal]
 
 providers = st.sampled_from(["claude", "ollama", "mistral"])
+tag_keys = st.sampled_from(["team", "feature", "project", "user"])
 events = st.fixed_dictionaries(
     {
         "occurred_at": st.integers(0, 3 * 96 - 1).map(lambda quarter: START + quarter * timedelta(minutes=15)),
@@ -51,6 +54,7 @@ events = st.fixed_dictionaries(
         "status": st.sampled_from(["success", "error", "timeout", "rate_limited", "cancelled"]),
         "is_fallback": st.booleans(),
         "original_provider": st.none() | providers,
+        "tags": st.none() | st.dictionaries(tag_keys, st.sampled_from(["a", "b", ""]), max_size=3),
         "prompt_tokens": st.none() | st.integers(0, 10**12),
         "completion_tokens": st.none() | st.integers(0, 10**6),
         "cost_usd": st.none() | st.decimals(0, Decimal(999999999), places=18).map(str),
@@ -110,6 +114,14 @@ class UsageMachine(RuleBasedStateMachine):
         rebuild_daily(self.database, zone)
         self.zone = zone
 
+    @rule(tag_key=tag_keys)
+    def add_tag(self, tag_key: str) -> None:
+        add_tag_key(self.database, tag_key)
+
+    @rule(tag_key=tag_keys)
+    def remove_tag(self, tag_key: str) -> None:
+        remove_tag_key(self.database, tag_key)
+
     @rule(days=st.integers(1, 3))
     def drop(self, days: int) -> None:
         before = sum_usage(compute_usage(self.database))
@@ -149,6 +161,11 @@ class UsageMachine(RuleBasedStateMachine):
         # also those whose raw requests are gone
         counted = sum(requests for requests, _ in fetch_fallbacks(self.database).values())
         assert counted == sum_usage(fetch_usage(self.database, "llm_costs_current")).get("fallbacks", 0)
+
+    @invariant()
+    def tags_are_exact(self) -> None:
+        if not any(self.dropped.values()):
+            assert fetch_tags(self.database) == compute_tags(self.database, self.zone)
 
 
 def sum_usage(usage: dict[Key, Row]) -> Totals:

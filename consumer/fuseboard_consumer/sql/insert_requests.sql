@@ -103,6 +103,7 @@ WITH inserted AS (
         baseline_cost_usd,
         savings_usd,
         duration_seconds,
+        tags,
         -- once, for the deltas and for the health rows
         duration_bucket(duration_seconds::double precision) AS duration_bucket
 ),
@@ -174,6 +175,38 @@ fallback_deltas AS (
         count(*) FILTER (WHERE status = 'success')
     FROM inserted
     WHERE is_fallback
+    GROUP BY 1, 2, 3
+),
+tag_deltas AS (
+    INSERT INTO llm_tag_deltas (
+        quarter_start,
+        tag_key,
+        tag_value,
+        requests,
+        successes,
+        unpriced_requests,
+        unmetered_requests,
+        prompt_tokens,
+        completion_tokens,
+        cost_usd,
+        baseline_cost_usd,
+        savings_usd
+    )
+    SELECT
+        date_bin('15 minutes', occurred_at, '2020-01-01T00:00:00Z'),
+        tag_key,
+        tags ->> tag_key,
+        count(*),
+        count(*) FILTER (WHERE status = 'success'),
+        count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NULL),
+        count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NOT NULL),
+        coalesce(sum(prompt_tokens), 0),
+        coalesce(sum(completion_tokens), 0),
+        coalesce(sum(cost_usd), 0),
+        coalesce(sum(baseline_cost_usd), 0),
+        coalesce(sum(savings_usd), 0)
+    FROM inserted
+    JOIN llm_tag_keys ON tags ? tag_key
     GROUP BY 1, 2, 3
 )
 SELECT
