@@ -1,4 +1,4 @@
-"""What hours, fallbacks and costs by tag must be, computed from each raw request in another way than the database does."""
+"""What hours, fallbacks and tags must be, computed from each raw request in another way than the database does."""
 
 from collections import defaultdict
 from decimal import Decimal

@@ -41,7 +41,7 @@ def add_request_tags(
     days: Sequence[date] | None = None,
     tag_key: str | None = None,
 ) -> None:
-    """Add the tagged requests of one UTC day to their daily rows, or take them away; `tag_key` None is each that is kept."""
+    """Add the tagged requests of one UTC day to their daily rows, or take them away; `tag_key` None: of each key."""
     parameters: dict[str, Any] = {"time_zone": time_zone, "sign": sign, "tag_key": tag_key}
     parameters |= {"days": None if days is None else list(days)}
     statement = load_sql(__package__, "add_request_tags")

@@ -1,10 +1,9 @@
 """Tags whose cost is kept as a sum: which they are, and how one is added with what is stored already (G3)."""
 
 import logging
-from datetime import date, datetime
-from typing import Any, NamedTuple
 
-from psycopg.rows import class_row
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.locks import FOLD_LOCK, hold_lock, hold_snapshot
@@ -15,25 +14,11 @@ from fuseboard_schema.sql import load_sql
 log = logging.getLogger(__name__)
 
 
-class TagKey(NamedTuple):
-    """A tag, and the first day of which all is in its sums; None while they are being made."""
-
-    tag_key: str
-    whole_from: date | None
-    added_at: datetime
-
-
-def list_tag_keys(connection: Database) -> list[TagKey]:
-    """List the tags whose cost is kept, by name."""
-    with connection.cursor(row_factory=class_row(TagKey)) as cursor:
-        return cursor.execute(load_sql(__package__, "select_tag_keys")).fetchall()
-
-
 def add_tag_key(connection: Database, tag_key: str, *, progress: Progress | None = None) -> None:
     """Keep the cost of a tag from now on, and sum up the raw requests that are there.
 
-    From the first step on every batch counts the tag; the second step's snapshot therefore has either a request or, once
-    it is stored, its delta. Safe to repeat, and to kill between the steps: the next call goes on. Raises
+    From the first step on every batch counts the tag; so the second step's snapshot has each request, or its delta is
+    still to come. Safe to repeat, and to kill between the steps: the next call goes on. Raises
     psycopg.errors.LockNotAvailable while a batch does not end. The connection must be outside of any transaction.
     """
     with hold_lock(connection, FOLD_LOCK, wait=True):
@@ -76,5 +61,5 @@ def _sum_up(connection: Database, tag_key: str, progress: Progress | None) -> No
     _execute(connection, "complete_tag_key", tag_key=tag_key, whole_from=settings.first_whole_day)
 
 
-def _execute(connection: Database, statement: str, **parameters: object) -> Any:  # noqa: ANN401 - a cursor
+def _execute(connection: Database, statement: str, **parameters: object) -> Cursor[TupleRow]:
     return connection.execute(load_sql(__package__, statement), parameters)

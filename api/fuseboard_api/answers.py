@@ -1,7 +1,7 @@
 """The documents that the reads answer with."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from fuseboard_api.rows import (
     CircuitHistoryRow,
@@ -12,6 +12,8 @@ from fuseboard_api.rows import (
     MetricsRow,
     ProviderCostsRow,
     ProviderRow,
+    TagCostsRow,
+    TagKeyRow,
     UnpricedRow,
 )
 
@@ -75,6 +77,24 @@ class UnpricedModels:
     """Models that no price covers."""
 
     unpriced: list[UnpricedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class TagKeys:
+    """The tags whose cost is kept, by name."""
+
+    tags: list[TagKeyRow]
+
+
+@dataclass(frozen=True, slots=True)
+class TagCosts:
+    """Cost per value of one tag, the most expensive first; is_cut: there are more values than were asked for."""
+
+    tag_key: str
+    days: int
+    whole_from: date
+    costs: list[TagCostsRow]
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)

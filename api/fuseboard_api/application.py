@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from fuseboard_api import controls, events, exports, liveness, login, reads, record, requests
+from fuseboard_api import controls, events, exports, liveness, login, reads, record, requests, tags
 from fuseboard_api.authentication import require
 from fuseboard_api.dashboard import add_dashboard
 from fuseboard_api.metrics import CONTENT_TYPE, render_metrics
@@ -52,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         reads.router,
         requests.router,
+        tags.router,
         exports.router,
         events.router,
         record.router,

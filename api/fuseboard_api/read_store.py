@@ -15,6 +15,8 @@ from fuseboard_api.rows import (
     MetricsRow,
     ProviderCostsRow,
     ProviderRow,
+    TagCostsRow,
+    TagKeyRow,
     UnpricedRow,
 )
 from fuseboard_schema.sql import load_sql
@@ -71,6 +73,16 @@ def select_circuit_history(connection: Database, provider: str | None, limit: in
 def select_unpriced_models(connection: Database) -> list[UnpricedRow]:
     """Read the models that no price covers, the most used first."""
     return _select(connection, UnpricedRow, "select_unpriced_models")
+
+
+def select_tag_keys(connection: Database) -> list[TagKeyRow]:
+    """Read the tags whose cost is kept, by name."""
+    return _select(connection, TagKeyRow, "select_tag_keys")
+
+
+def select_tag_costs(connection: Database, tag_key: str, days: int | None, limit: int | None) -> list[TagCostsRow]:
+    """Read what each value of a tag cost, the most expensive first; the tag's sums must be whole."""
+    return _select(connection, TagCostsRow, "select_tag_costs", tag_key=tag_key, last_days=days, limit=limit)
 
 
 def has_provider(connection: Database, name: str) -> bool:

@@ -70,6 +70,8 @@ class FallbackRow:
     original_provider: str | None
     provider: str
     requests: int
+    successes: int
+    success_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,31 @@ class CircuitHistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TagKeyRow:
+    """A tag whose cost is kept as a sum, and the first day of which that is whole; null while it is being added."""
+
+    tag_key: str
+    whole_from: date | None
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TagCostsRow:
+    """Requests and cost of one value of a tag over the days asked for; null: of requests without the tag."""
+
+    tag_value: str | None
+    requests: int
+    successes: int
+    success_rate: float | None
+    total_tokens: Number
+    cost_usd: Number
+    hypothetical_claude_cost_usd: Number
+    savings_usd: Number
+    unpriced_requests: int
+    unmetered_requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnpricedRow:
     """A model that no price covers."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import typer
 
-from fuseboard_cli import analyst, circuits, prices, providers, rejected, tokens
+from fuseboard_cli import analyst, circuits, prices, providers, rejected, tags, tokens
 from fuseboard_cli.api import api
 from fuseboard_cli.command_error import EXPECTED, describe_error
 from fuseboard_cli.costs import costs
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 for command in (up, demo, migrate, consumer, aggregator, api, replay, status, costs, reconcile, rebuild, doctor):
     app.command()(command)
-for group in (rejected.app, prices.app, providers.app, circuits.app, analyst.app, tokens.app):
+for group in (rejected.app, prices.app, providers.app, circuits.app, analyst.app, tags.app, tokens.app):
     app.add_typer(group)
 
 

@@ -24,10 +24,13 @@ def reconcile(
         print_json(make_document(found))
     else:
         say(format_equation(found))
-        if found.days:
-            show(_render_differences(found.days))
+        if not found.is_clean:
+            if found.days:
+                show(_render_differences(found.days))
+            for rollup, day in found.rollups:
+                say(f"{rollup} of {day} is not the sum of the raw requests")
             say("these days were repaired" if found.is_repaired else "run `fuseboard reconcile --repair`")
-    if found.days and not found.is_repaired:
+    if not found.is_clean and not found.is_repaired:
         raise typer.Exit(1)
 
 
@@ -48,7 +51,7 @@ def rebuild(
 
 def format_equation(found: Reconciliation) -> str:
     """Write raw = daily + pending with all digits, as requests and as USD."""
-    sign = "=" if found.is_clean else "≠"
+    sign = "≠" if found.days else "="
     return (
         f"reconciliation: raw {sign} daily + pending\n"
         f"  {found.raw_requests:,} {sign} {found.daily_requests:,} + {found.pending_requests:,} requests\n"
@@ -70,6 +73,7 @@ def make_document(found: Reconciliation) -> dict[str, Any]:
         "pending_cost_usd": found.pending_cost_usd,
         "first_day": found.first_day,
         "repaired": found.is_repaired,
+        "differing_rollups": [difference._asdict() for difference in found.rollups],
         "differences": [{**difference.key._asdict(), "measures": difference.measures} for difference in found.days],
     }
 

@@ -12,6 +12,7 @@ from fuseboard_schema.pricing import EXACT
 EVENT_VERSION: Final = 1
 EARLIEST_OCCURRED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
 TAGS_MAX_ITEMS: Final = 16
+TAG_KEY_MAX_LENGTH: Final = 64
 METADATA_MAX_ITEMS: Final = 32
 
 RequestStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
@@ -55,7 +56,7 @@ Cost = Annotated[
     Decimal, Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False), AfterValidator(_strip_zeros)
 ]
 Seconds = Annotated[float | None, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
-TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+TagKey = Annotated[str, Field(min_length=1, max_length=TAG_KEY_MAX_LENGTH, pattern=NO_NUL)]
 MetadataValue = (
     ShortText
     | Annotated[int, Field(ge=-(2**63), lt=2**63)]

@@ -122,6 +122,29 @@ def test_hours_add_up_to_the_costs(api: ApiClient) -> None:
     assert sum(row["cost_usd"] for row in hours) == costs["total_cost_usd"]
 
 
+def test_cost_by_tag_is_that_of_sql_and_of_the_command_line(
+    api: ApiClient, settings: Settings, connection: Connection[TupleRow], redis_client: Redis
+) -> None:
+    events = [make_event(tags={"team": team}, cost_usd=cost) for team, cost in (("a", "0.1"), ("b", "2"), ("b", "0"))]
+    store_events(redis_client, settings, [*events, make_event(cost_usd="1.000000000000000001")])
+
+    told = read_exactly(api, "/api/llm/tags/team", days=2)
+    first = read_exactly(api, "/api/llm/tags/team", days=2, limit=1)
+    printed = run_json(settings, "tags", "costs", "team", "--days", "2")
+
+    assert [(row["tag_value"], row["requests"], row["cost_usd"]) for row in told["costs"]] == [
+        ("b", 2, 2),
+        (None, 1, Decimal("1.000000000000000001")),
+        ("a", 1, Decimal("0.1")),
+    ]
+    assert [Decimal(row["cost_usd"]) for row in printed] == [row["cost_usd"] for row in told["costs"]]
+    raw = fetch_value(connection, "SELECT sum(savings_usd) FROM llm_requests WHERE tags ->> 'team' = 'b'")
+    assert told["costs"][0]["savings_usd"] == raw == Decimal(printed[0]["savings_usd"])
+    assert (told["is_cut"], first["is_cut"], first["costs"]) == (False, True, told["costs"][:1])
+    assert [tag["tag_key"] for tag in read_exactly(api, "/api/llm/tags")["tags"]] == ["feature", "team", "tenant"]
+    expect_problem(api.get("/api/llm/tags/user"), 404)
+
+
 @pytest.mark.usefixtures("traffic")
 def test_health_is_of_the_whole(api: ApiClient) -> None:
     health = read_exactly(api, "/api/llm/health")
@@ -146,7 +169,7 @@ def test_without_any_data_every_read_answers(api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("days", ["0", "366", "-1", "week", "1e3", "9" * 40])
-@pytest.mark.parametrize("path", ["metrics", "costs", "trends", "fallbacks"])
+@pytest.mark.parametrize("path", ["metrics", "costs", "trends", "fallbacks", "tags/team"])
 def test_days_are_bounded(path: str, days: str, api: ApiClient) -> None:
     problem = expect_problem(api.get(f"/api/llm/{path}", params={"days": days}), 422)
 
@@ -162,7 +185,13 @@ def test_what_to_act_on_is_listed(api: ApiClient, redis_client: Redis, settings:
     (rejected,) = read_exactly(api, "/api/llm/rejected")["rejected"]
 
     assert (unpriced["provider"], unpriced["model"]) == ("nobody", "unheard-of")
-    assert fallback == {"original_provider": "ollama", "provider": "claude", "requests": 1}
+    assert fallback == {
+        "original_provider": "ollama",
+        "provider": "claude",
+        "requests": 1,
+        "successes": 1,
+        "success_rate": 100,
+    }
     assert (rejected["reason"], json.loads(rejected["raw_text"])) == ("invalid_event", {"provider": "claude"})
 
 

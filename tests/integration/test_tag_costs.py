@@ -1,4 +1,4 @@
-"""Cost by tag is what the raw requests say, folded or not (G3), also of a tag that is added while batches are stored."""
+"""Cost by tag is what the raw requests say, folded or not (G3), also of a tag that is added meanwhile."""
 
 import threading
 from contextlib import closing
@@ -13,7 +13,8 @@ from fuseboard_aggregator.partitions import drop_old_partitions
 from fuseboard_aggregator.rebuild import rebuild_daily
 from fuseboard_aggregator.reconcile import RollupDifference, reconcile
 from fuseboard_aggregator.reprice import reprice_requests
-from fuseboard_aggregator.tag_keys import add_tag_key, list_tag_keys, remove_tag_key
+from fuseboard_aggregator.tag_keys import add_tag_key, remove_tag_key
+from fuseboard_api.read_store import select_tag_keys
 from fuseboard_consumer.batch import BatchStore
 from fuseboard_schema.database import connect_database
 from queries import fetch_value
@@ -104,7 +105,7 @@ def test_a_tag_is_added_with_what_is_stored_already(database_url: str, connectio
         (NOON.date(), "anna"),
         ((NOON + DAY).date(), "bert"),
     }
-    assert [key.tag_key for key in list_tag_keys(connection)] == ["feature", "team", "tenant", "user"]
+    assert [key.tag_key for key in select_tag_keys(connection)] == ["feature", "team", "tenant", "user"]
 
 
 def test_a_tag_added_while_a_batch_is_stored_waits_for_its_end(database_url: str, connection: Database) -> None:
@@ -131,7 +132,7 @@ def test_a_tag_cannot_be_added_while_a_batch_does_not_end(database_url: str, con
         with pytest.raises(psycopg.errors.LockNotAvailable):
             add_tag_key(connection, "user")
 
-    assert "user" not in [key.tag_key for key in list_tag_keys(connection)]
+    assert "user" not in [key.tag_key for key in select_tag_keys(connection)]
 
 
 def test_an_addition_that_was_killed_half_way_is_refused_until_the_next_one_ends_it(
@@ -171,7 +172,7 @@ def test_a_tag_added_after_days_were_dropped_begins_with_the_first_whole_day(
 
     add_tag_key(connection, "user")
 
-    (key,) = (key for key in list_tag_keys(connection) if key.tag_key == "user")
+    (key,) = (key for key in select_tag_keys(connection) if key.tag_key == "user")
     assert key.whole_from == date(2026, 3, 11)
     rows = fetch_rows(connection, "SELECT tag_value, requests FROM llm_costs_by_tag('user', NULL)")
     # the dropped day is not taken for requests without the tag
