@@ -100,11 +100,13 @@ def _select_requests_of_day(
         "page_limit": page_limit,
         "provider": search.provider,
         "status": search.status,
+        "only_unsuccessful": search.status not in {None, "success"},
         "tags": None if search.tags is None else Jsonb(search.tags),
     }
     with connection.cursor(row_factory=dict_row) as cursor:
+        # planned with its values each time: which index serves depends on what is wanted
         rows: list[dict[str, Any]] = cursor.execute(
-            load_sql(__package__, "select_requests_of_day"), parameters
+            load_sql(__package__, "select_requests_of_day"), parameters, prepare=False
         ).fetchall()
     found = [RequestRow(**{name: row[name] for name in COLUMNS}) for row in rows if row["event_id"] is not None]
     return found, rows[0]["scanned"], rows[0]["last_id"]

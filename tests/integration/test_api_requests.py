@@ -94,10 +94,19 @@ def test_a_search_goes_on_where_it_stopped_looking(
 ) -> None:
     monkeypatch.setattr(request_store, "SCAN_MAX_REQUESTS", 3)
 
-    pages = read_pages(api, status="error")
+    pages = read_pages(api, tag="feature=ask")
 
-    assert [event_id for page in pages for event_id in page] == [stored[7]]
+    assert [event_id for page in pages for event_id in page] == stored[::5]
     assert len(pages) > 3
+
+
+def test_a_failure_is_found_at_once_however_many_requests_succeeded_since(
+    api: ApiClient, stored: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_store, "SCAN_MAX_REQUESTS", 3)
+
+    assert read_pages(api, status="error") == [[stored[7]]]
+    assert read_pages(api, status="timeout") == [[]]
 
 
 def test_a_request_has_its_exact_cost(api: ApiClient, redis_client: Redis, settings: Settings) -> None:

@@ -1,10 +1,11 @@
 -- Requests of one UTC day, newest ids first, those that match of the next scan_limit: so a page costs the same however many
--- there are. A row without an event_id says how far was looked where nothing matched at the end. Reads only.
+-- there are. Of those that did not succeed alone where only they are wanted, which an index lists. A row without an event_id says how far was looked where nothing matched at the end. Reads only.
 WITH scanned AS MATERIALIZED (
     SELECT *
     FROM llm_requests
     WHERE occurred_at >= %(from_time)s AND occurred_at < %(to_time)s
         AND (%(before_id)s::uuid IS NULL OR event_id < %(before_id)s::uuid)
+        AND (NOT %(only_unsuccessful)s OR status <> 'success')
     ORDER BY event_id DESC
     LIMIT %(scan_limit)s
 ), reached AS (

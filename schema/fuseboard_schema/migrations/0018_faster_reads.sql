@@ -1,3 +1,11 @@
+-- Two reads that were slower than they need be, or found less.
+
+-- every partition is read once
+SELECT set_config('statement_timeout', '0', true);
+
+-- The last failures are asked for at every look, and may be one in a million requests; those that succeed pay nothing for it.
+CREATE INDEX llm_requests_unsuccessful ON llm_requests (event_id) WHERE status <> 'success';
+
 -- As before, four times as fast: a histogram is added up bucket by bucket, without taking each one apart into rows.
 CREATE OR REPLACE FUNCTION llm_durations_since(first_day date) RETURNS TABLE (provider text, bucket integer, successes bigint)
 LANGUAGE plpgsql STABLE AS $$
