@@ -36,18 +36,20 @@ def record(held: Held, body: Annotated[Any, Body()] = None) -> Response:  # noqa
     if not 0 < len(items) <= EVENTS_MAX:
         raise Problem(422, f"give one event, or a list of 1 to {EVENTS_MAX}")
     now = datetime.now(UTC)
-    events: dict[UUID, dict[str, Any]] = {}
+    event_ids: list[UUID] = []
+    events: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         fields = complete_event(item, now)
         try:
-            events[check_event(fields, now)] = fields
+            event_ids.append(check_event(fields, now))
+            # also one whose id came before: which of the two stays, and whether they differ, the consumer says
+            events.append(fields)
         except ValueError as error:
             rejected.append({"index": index, "detail": str(error)[:DETAIL_MAX_LENGTH]})
     if not events:
         raise Problem(422, "no event is good", rejected=rejected)
-    event_ids = list(events)
-    if not hand_over(held, events.values()):
+    if not hand_over(held, events):
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         raise Problem(
             503, "neither Redis nor the spool takes all events: send them again", headers, event_ids=event_ids

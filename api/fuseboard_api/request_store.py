@@ -27,18 +27,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What requests are looked for: times are aware, from inclusive, to exclusive; None is any."""
+    """What requests are looked for: times are aware, from inclusive, to exclusive; None, or no status, is any."""
 
     from_time: datetime
     to_time: datetime
     provider: str | None = None
-    status: str | None = None
+    statuses: frozenset[str] = frozenset()
     tags: dict[str, str] | None = None
 
     @property
     def is_narrow(self) -> bool:
         """Whether not every request matches."""
-        return any(wanted is not None for wanted in (self.provider, self.status, self.tags))
+        return bool(self.provider or self.statuses or self.tags)
 
 
 def select_requests(
@@ -99,8 +99,8 @@ def _select_requests_of_day(
         "scan_limit": scan_limit,
         "page_limit": page_limit,
         "provider": search.provider,
-        "status": search.status,
-        "only_unsuccessful": search.status not in {None, "success"},
+        "statuses": sorted(search.statuses) or None,
+        "only_unsuccessful": bool(search.statuses) and "success" not in search.statuses,
         "tags": None if search.tags is None else Jsonb(search.tags),
     }
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -36,12 +36,14 @@ Tag = Annotated[
     Query(max_length=16, description="Of this tag, as `team=search`; repeated, of all of them."),
 ]
 
+Statuses = Annotated[list[RequestStatus] | None, Query(description="How it ended; repeated, any of them.")]
+
 
 @router.get("/requests", response_model=RequestPage)
 def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
     held: Held,
     provider: ProviderQuery = None,
-    status: RequestStatus | None = None,
+    status: Statuses = None,
     tag: Tag = None,
     from_time: Annotated[AwareDatetime | None, Query(alias="from", description="At or after.")] = None,
     to_time: Annotated[AwareDatetime | None, Query(alias="to", description="Before.")] = None,
@@ -53,13 +55,10 @@ def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
     A search looks through some thousand requests a page: a page may be short, or empty, and yet have a next_cursor.
     """
     latest = datetime.now(UTC) + AHEAD
-    search = Search(
-        max(from_time or EARLIEST_OCCURRED_AT, EARLIEST_OCCURRED_AT),
-        min(to_time or latest, latest),
-        provider,
-        status,
-        parse_tags(tag),
+    first, last = (
+        min(max(at, EARLIEST_OCCURRED_AT), latest) for at in (from_time or EARLIEST_OCCURRED_AT, to_time or latest)
     )
+    search = Search(first, last, provider, frozenset(status or ()), parse_tags(tag))
     place = None if cursor is None else parse_cursor(cursor)
     with held.pool.connection() as connection:
         found, next_place = select_requests(connection, search, place, limit)

@@ -16,6 +16,8 @@ Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 class ProviderRow:
     """One provider; success_rate is of all time, the rolling figures are of the last ten minutes with traffic."""
 
+    # what the paths of other endpoints take
+    id: str
     name: str
     display_name: str
     provider_type: str
@@ -32,8 +34,8 @@ class ProviderRow:
     success_rate: float | None
     rolling_success_rate: float | None
     avg_response_time_ms: float | None
-    p50_ms: float | None
-    p95_ms: float | None
+    p50_response_time_ms: float | None
+    p95_response_time_ms: float | None
     last_success_at: datetime | None
     last_failure_at: datetime | None
     last_error_type: str | None
@@ -68,6 +70,8 @@ class MetricsRow:
     hypothetical_claude_cost_usd: Number
     savings_usd: Number
     unpriced_requests: int
+    unmetered_requests: int
+    baseline_unknown_requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ class DailyTrendRow:
     cost_usd: Number
     hypothetical_claude_cost_usd: Number
     savings_usd: Number
+    unpriced_requests: int
+    unmetered_requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class HourlyTrendRow:
     cost_usd: Number
     hypothetical_claude_cost_usd: Number
     savings_usd: Number
+    unpriced_requests: int
 
 
 @dataclass(frozen=True, slots=True)

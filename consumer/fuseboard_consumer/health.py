@@ -23,7 +23,7 @@ class Health(NamedTuple):
     last_success_at: datetime | None
     last_failure_at: datetime | None
     last_error_type: str | None
-    # by minute as epoch seconds: requests, successes, microseconds of timed successes, timed successes
+    # by minute as epoch seconds: calls that succeeded or failed, successes, microseconds of timed successes, and these
     rolling_minutes: dict[str, list[int]]
     # successes by minute and bucket of duration
     rolling_durations: dict[str, dict[str, int]]
@@ -50,6 +50,8 @@ class MinuteUsage(NamedTuple):
     # of each request its id and, at the same place, its time; only where some were there already
     event_ids: list[UUID] | None = None
     event_times: list[datetime] | None = None
+    # of the failures
+    rate_limited: int = 0
 
 
 def fold_health(health: Health, minutes: list[MinuteUsage]) -> Health:
@@ -93,7 +95,8 @@ def _roll(rolling: dict[str, list[int]], minutes: list[MinuteUsage]) -> dict[str
     counts = {int(minute): list(values) for minute, values in rolling.items()}
     for minute in minutes:
         added = (
-            minute.requests,
+            # a call that its caller gave up says nothing about the provider, and a throttle is shown as what it is
+            minute.successes + minute.failures - minute.rate_limited,
             minute.successes,
             int(minute.success_seconds_sum * MICROSECONDS),
             minute.success_seconds_count,

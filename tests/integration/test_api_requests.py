@@ -82,6 +82,8 @@ def test_requests_are_found_by_what_they_are(api: ApiClient, stored: list[str]) 
 
     assert find(provider="claude") == stored[::3]
     assert find(status="error") == [stored[7]]
+    assert find(status=["timeout", "error"]) == [stored[7]]
+    assert find(status=["success", "error"]) == stored
     assert find(tag="team=search") == stored[::5]
     assert find(tag=["team=search", "feature=ask"], provider="claude") == [stored[0]]
     assert find(tag="team=nobody") == []
@@ -115,6 +117,14 @@ def test_a_request_has_its_exact_cost(api: ApiClient, redis_client: Redis, setti
     text = api.get("/api/llm/requests").text
 
     assert json.loads(text, parse_float=Decimal)["requests"][0]["cost_usd"] == Decimal("0.123456789012345678")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_times_beyond_all_requests_are_bounds_too(name: str, at: str, api: ApiClient, stored: list[str]) -> None:
+    found = [row["event_id"] for row in api.get("/api/llm/requests", params={name: at}).json()["requests"]]
+
+    assert found == (stored if (name == "from") == at.startswith("0001") else [])
 
 
 @pytest.mark.parametrize(

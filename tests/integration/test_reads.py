@@ -26,7 +26,9 @@ SUMS = """
     coalesce(sum(prompt_tokens), 0) + coalesce(sum(completion_tokens), 0) AS total_tokens,
     coalesce(sum(cost_usd), 0) AS cost_usd,
     coalesce(sum(baseline_cost_usd), 0) AS hypothetical_claude_cost_usd,
-    coalesce(sum(savings_usd), 0) AS savings_usd
+    coalesce(sum(savings_usd), 0) AS savings_usd,
+    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NULL) AS unpriced_requests,
+    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NOT NULL) AS unmetered_requests
 """
 
 
@@ -148,7 +150,7 @@ def test_a_provider_without_traffic_has_no_data(connection: Database) -> None:
     row = fetch_status(connection)
 
     assert (row["status"], row["is_available"], row["circuit_state"]) == ("no_data", True, "closed")
-    assert (row["p50_ms"], row["p95_ms"], row["is_throttled"]) == (None, None, False)
+    assert (row["p50_response_time_ms"], row["p95_response_time_ms"], row["is_throttled"]) == (None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_rolling_percentiles_are_those_that_workers_are_told(stored: Database) -
 
     row = fetch_status(stored)
 
-    for name, fraction in (("p50_ms", 0.5), ("p95_ms", 0.95)):
+    for name, fraction in (("p50_response_time_ms", 0.5), ("p95_response_time_ms", 0.95)):
         estimated = estimate_percentile(durations, fraction)
         assert estimated is not None
         assert row[name] == round(1000 * estimated, 1)

@@ -29,6 +29,16 @@ def make_minute(minute: int, success_at: list[float], failure_at: list[float]) -
     )
 
 
+def test_cancelled_calls_and_throttles_are_in_no_rolling_success_rate() -> None:
+    minute = make_minute(0, [1, 2, 3], [4, 5])._replace(requests=9, rate_limited=1)
+
+    health = fold_health(EMPTY, [minute])
+
+    assert (health.total_requests, health.rolling_success_rate) == (9, Decimal("75.00"))
+    alone = make_minute(1, [], [])._replace(requests=2)
+    assert fold_health(EMPTY, [alone]).rolling_success_rate is None
+
+
 def test_totals_and_last_times_add_up() -> None:
     health = fold_health(EMPTY, [make_minute(0, [1, 2, 3], [4]), make_minute(1, [5], [])])
 

@@ -23,7 +23,7 @@ LEFT JOIN LATERAL (
     SELECT *
     FROM scanned
     WHERE (%(provider)s::text IS NULL OR provider = %(provider)s::text)
-        AND (%(status)s::text IS NULL OR status = %(status)s::text)
+        AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s::text[]))
         AND (%(tags)s::jsonb IS NULL OR tags @> %(tags)s::jsonb)
     ORDER BY event_id DESC
     LIMIT %(page_limit)s

@@ -55,7 +55,7 @@ export function explain(circuit) {
 export function readFigures(provider) {
   return {
     success: formatPercent(provider.rolling_success_rate),
-    p95: formatMs(provider.p95_ms),
+    p95: formatMs(provider.p95_response_time_ms),
     average: formatMs(provider.avg_response_time_ms),
   };
 }

@@ -215,6 +215,7 @@ SELECT
     count(*) AS requests,
     count(*) FILTER (WHERE status = 'success') AS successes,
     count(*) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failures,
+    count(*) FILTER (WHERE status = 'rate_limited') AS rate_limited,
     coalesce(sum(duration_seconds) FILTER (WHERE status = 'success'), 0) AS success_seconds_sum,
     count(duration_seconds) FILTER (WHERE status = 'success') AS success_seconds_count,
     max(occurred_at) FILTER (WHERE status = 'success') AS last_success_at,
