@@ -1,85 +1,56 @@
-"""Measure reads: each SQL function at two numbers of raw requests, beside the same question asked of the raw requests.
+"""Measure reads: each SQL function and endpoint at two numbers of raw requests, beside the raw requests themselves.
 
     python benchmarks/reads.py [--requests N [N ...]] [--pending N] [--days N] [--repeat N] [--json]
 
 The requests are made by the database itself, over the last days, in what the consumer and the fold would have left: raw
-rows in daily partitions, daily and hourly rows, fallbacks, and those of the last half minute still pending as deltas.
-Each number of requests has a database of its own.
+rows in daily partitions, daily and hourly rows, fallbacks, costs by tag, and what came in the last half minute still
+pending as deltas. Each number of requests has a database of its own. Endpoints are asked of a real `fuseboard api` process.
 """
 
 import argparse
 import json
+import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
+from read_data import fill_database
+
 from fuseboard_aggregator.store import Database
+from fuseboard_api.token_store import insert_token
+from fuseboard_api.tokens import make_token
 from fuseboard_cli.embedded import Embedded
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate
 
-PENDING_SECONDS: Final = 30
-PART_REQUESTS: Final = 500_000
 WARM_RUNS: Final = 3
 RAW_RUNS: Final = 3
-MAKE_REQUESTS: Final = """
-INSERT INTO llm_requests (
-    event_id, request_id, occurred_at, attempt, is_fallback, provider, model, status, error_type, prompt_tokens,
-    completion_tokens, usage_source, service_tier, duration_seconds, original_provider, worker_id, tags, cost_usd,
-    price_id, baseline_cost_usd, baseline_price_id, savings_usd
-)
-SELECT
-    gen_random_uuid(), 'request-' || number,
-    %(since)s::timestamptz + number * %(step_seconds)s * interval '1 second', 1,
-    number %% 33 = 0, (ARRAY['ollama', 'localai', 'claude', 'openai'])[1 + number %% 4], 'model-' || number %% 20,
-    CASE WHEN number %% 20 = 0 THEN 'error' ELSE 'success' END, CASE WHEN number %% 20 = 0 THEN 'ReadError' END,
-    20 + number %% 3980, 1 + number %% 799, 'provider', 'standard', round((0.05 + 8 * random() ^ 3)::numeric, 6),
-    CASE WHEN number %% 33 = 0 THEN 'localai' END, 'host-' || number %% 8,
-    jsonb_build_object('team', 'team-' || number %% 12), 0.000003 * (20 + number %% 3980), 1,
-    0.000005 * (20 + number %% 3980), 1, 0.000002 * (20 + number %% 3980)
-FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS number
-"""
-SUM_UP: Final = (
-    "INSERT INTO llm_costs_daily SELECT * FROM sum_request_usage('-infinity', %(folded_until)s, 'UTC')",
-    "INSERT INTO llm_usage_hourly SELECT * FROM sum_request_hours('-infinity', %(folded_until)s)",
-    "INSERT INTO llm_fallbacks_daily SELECT * FROM sum_request_fallbacks('-infinity', %(folded_until)s, 'UTC')",
-    # as consumers leave them: a delta per batch of 2,000 events, quarter, provider and model
-    """
-    INSERT INTO llm_usage_deltas (
-        quarter_start, provider, model, requests, successes, failures, rate_limited, cancelled, fallbacks,
-        unpriced_requests, unmetered_requests, baseline_unknown_requests, prompt_tokens, completion_tokens,
-        cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, cost_usd, baseline_cost_usd,
-        savings_usd, duration_seconds_sum, duration_seconds_count, duration_buckets
-    )
-    SELECT
-        quarter_start, provider, model, count(*), sum(successes), sum(failures), 0, 0, sum(fallbacks), 0, 0, 0,
-        sum(prompt_tokens), sum(completion_tokens), 0, 0, 0, 0, sum(cost_usd), sum(baseline_cost_usd), sum(savings_usd),
-        sum(duration_seconds_sum), sum(duration_seconds_count),
-        coalesce(array_agg(duration_buckets[1]) FILTER (WHERE duration_buckets <> '{}'), '{}')
-    FROM (
-        SELECT *, (row_number() OVER (ORDER BY occurred_at)) / 2000 AS batch FROM llm_request_usage
-        WHERE occurred_at >= %(folded_until)s
-    ) AS batched
-    GROUP BY batch, quarter_start, provider, model""",
-    """
-    UPDATE llm_provider_health SET
-        total_requests = 1000, successful_requests = 990, last_success_at = now(), rolling_success_rate = 99,
-        rolling_minutes = (
-            SELECT jsonb_object_agg(
-                60 * (extract(epoch FROM now())::bigint / 60 - minute), '[1000, 990, 1000000, 990]'::jsonb
-            )
-            FROM generate_series(0, 9) AS minute
-        ),
-        rolling_durations = (
-            SELECT jsonb_object_agg(60 * (extract(epoch FROM now())::bigint / 60 - minute), buckets)
-            FROM generate_series(0, 9) AS minute,
-                (SELECT jsonb_object_agg(bucket, 10) AS buckets FROM generate_series(20, 90) AS bucket) AS counted
-        )""",
+START_SECONDS: Final = 30.0
+ENDPOINTS: Final = (
+    "/api/llm/providers",
+    "/api/llm/metrics",
+    "/api/llm/costs",
+    "/api/llm/trends",
+    "/api/llm/trends/hourly",
+    "/api/llm/health",
+    "/api/llm/circuits",
+    "/api/llm/circuits/claude/history",
+    "/api/llm/fallbacks",
+    "/api/llm/tags/team",
+    "/api/llm/unpriced",
+    "/api/llm/rejected",
+    "/api/llm/requests",
+    "/api/llm/requests?status=error",
+    "/api/llm/requests?provider=claude&tag=team=team-3",
+    "/metrics",
 )
 
 
@@ -126,29 +97,12 @@ QUESTIONS: Final = (
         "SELECT * FROM llm_fallback_flows(30)",
         f"SELECT original_provider, provider, {_RAW_SUMS} {_THIRTY_DAYS} AND is_fallback GROUP BY 1, 2",
     ),
+    Question(
+        "llm_costs_by_tag('team', 30)",
+        "SELECT * FROM llm_costs_by_tag('team', 30)",
+        f"SELECT tags ->> 'team', {_RAW_SUMS} {_THIRTY_DAYS} GROUP BY 1",
+    ),
 )
-
-
-def fill_database(database: Database, requests: int, pending: int, days: int) -> None:
-    """Make the requests, and what is summed up of them; as many as are pending came in the last half minute."""
-    now = datetime.now(UTC)
-    folded_until = now - timedelta(seconds=PENDING_SECONDS)
-    for offset in range(days + 1):
-        database.execute("SELECT ensure_request_partition(%s)", ((now - timedelta(days=offset)).date(),))
-    make_requests(database, now - timedelta(days=days), folded_until, requests - pending)
-    make_requests(database, folded_until, now, pending)
-    for statement in SUM_UP:
-        database.execute(statement.encode(), {"folded_until": folded_until})
-    database.execute("VACUUM ANALYZE")
-
-
-def make_requests(database: Database, since: datetime, until: datetime, requests: int) -> None:
-    """Spread requests evenly over a range of time, some at once."""
-    step_seconds = (until - since).total_seconds() / requests
-    for first in range(0, requests, PART_REQUESTS):
-        last = min(first + PART_REQUESTS, requests)
-        values = {"since": since, "step_seconds": step_seconds, "first": first, "last": last}
-        database.execute(MAKE_REQUESTS, values)
 
 
 def measure_ms(database: Database, statement: str, runs: int) -> list[float]:
@@ -168,12 +122,66 @@ def measure_questions(database: Database, repeat: int) -> dict[str, dict[str, fl
         measure_ms(database, question.read, WARM_RUNS)
         times = measure_ms(database, question.read, repeat)
         raw = statistics.median(measure_ms(database, question.raw, RAW_RUNS)) if question.raw else None
-        results[question.name] = {
-            "p50_ms": statistics.median(times),
-            "p95_ms": statistics.quantiles(times, n=20)[-1],
-            "raw_ms": raw,
-        }
+        results[question.name] = describe_times(times, raw)
     return results
+
+
+def describe_times(times: list[float], raw_ms: float | None = None) -> dict[str, float | None]:
+    """Give the middle and the slow end of milliseconds, beside what the raw requests take."""
+    return {"p50_ms": statistics.median(times), "p95_ms": statistics.quantiles(times, n=20)[-1], "raw_ms": raw_ms}
+
+
+@contextmanager
+def serving(database_url: str, redis_url: str) -> Iterator[str]:
+    """Run `fuseboard api` until the block ends; gives where it listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "FUSEBOARD_LOG_LEVEL": "ERROR"}
+    command = [sys.executable, "-m", "fuseboard_cli", "api", "--port", port]
+    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure_endpoints(
+    database: Database, database_url: str, redis_url: str, repeat: int
+) -> dict[str, dict[str, float | None]]:
+    """Ask each endpoint over one connection, with a token, as a script does; the answer read whole."""
+    made = make_token()
+    insert_token(database, made, name="bench", scope="read", lasting=None)
+    headers = {"Authorization": f"Bearer {made.token}"}
+    results = {}
+    with (
+        serving(database_url, redis_url) as url,
+        httpx.Client(base_url=url, headers=headers, trust_env=False) as client,
+    ):
+        wait_for_server(client)
+        for endpoint in ENDPOINTS:
+            times = []
+            for _ in range(WARM_RUNS + repeat):
+                started = time.perf_counter()
+                client.get(endpoint).raise_for_status()
+                times.append(1000 * (time.perf_counter() - started))
+            results[endpoint] = describe_times(times[WARM_RUNS:])
+    return results
+
+
+def wait_for_server(client: httpx.Client) -> None:
+    """Return once the server answers; raises httpx.ConnectError when it does not in START_SECONDS."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            client.get("/readyz").raise_for_status()
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def measure_all(
@@ -192,7 +200,9 @@ def measure_all(
                 progress(f"making {size:,} requests")
                 fill_database(database, size, pending, days)
                 progress("asking")
-                results[str(size)] = measure_questions(database, repeat)
+                results[str(size)] = measure_questions(database, repeat) | measure_endpoints(
+                    database, url, embedded.redis_url, repeat
+                )
     return results
 
 
@@ -200,11 +210,11 @@ def print_table(results: dict[str, Any]) -> None:
     """Print each question with its times and how they grow with the number of requests."""
     first = next(iter(results.values()))
     for size, result in results.items():
-        print(f"\n{int(size):,} requests{'p50 ms':>29}{'p95 ms':>10}{'ratio':>10}{'raw ms':>12}")
+        print(f"\n{int(size):,} requests{'p50 ms':>47}{'p95 ms':>10}{'ratio':>10}{'raw ms':>12}")
         for name, times in result.items():
             ratio = times["p95_ms"] / first[name]["p95_ms"]
             raw = "-" if times["raw_ms"] is None else f"{times['raw_ms']:,.0f}"
-            print(f"{name:32}{times['p50_ms']:12.2f}{times['p95_ms']:10.2f}{ratio:10.2f}{raw:>12}")
+            print(f"{name:50}{times['p50_ms']:12.2f}{times['p95_ms']:10.2f}{ratio:10.2f}{raw:>12}")
 
 
 def main() -> None:

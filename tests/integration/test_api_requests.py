@@ -102,6 +102,17 @@ def test_a_search_goes_on_where_it_stopped_looking(
     assert len(pages) > 3
 
 
+def test_a_partition_of_another_name_is_no_day_and_no_failure(
+    api: ApiClient, stored: list[str], connection: Connection[TupleRow]
+) -> None:
+    connection.execute("CREATE TABLE llm_requests_archive (LIKE llm_requests INCLUDING ALL)")
+    connection.execute(
+        "ALTER TABLE llm_requests ATTACH PARTITION llm_requests_archive FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"
+    )
+
+    assert read_pages(api, limit=500) == [stored]
+
+
 def test_a_failure_is_found_at_once_however_many_requests_succeeded_since(
     api: ApiClient, stored: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
