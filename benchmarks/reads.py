@@ -4,7 +4,7 @@
 
 The requests are made by the database itself, over the last days, in what the consumer and the fold would have left: raw
 rows in daily partitions, daily and hourly rows, fallbacks, costs by tag, and what came in the last half minute still
-pending as deltas. Each number of requests has a database of its own. Endpoints are asked of a real `fuseboard api` process.
+pending as deltas. Each number of requests has a database of its own. Endpoints are asked of a real `fuseboard api`.
 """
 
 import argparse

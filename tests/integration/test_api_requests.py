@@ -107,7 +107,8 @@ def test_a_partition_of_another_name_is_no_day_and_no_failure(
 ) -> None:
     connection.execute("CREATE TABLE llm_requests_archive (LIKE llm_requests INCLUDING ALL)")
     connection.execute(
-        "ALTER TABLE llm_requests ATTACH PARTITION llm_requests_archive FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"
+        "ALTER TABLE llm_requests ATTACH PARTITION llm_requests_archive"
+        " FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"
     )
 
     assert read_pages(api, limit=500) == [stored]
