@@ -29,6 +29,8 @@ COOKIE: Final = APIKeyCookie(
     scheme_name="session",
     description=f"Set by POST /login. What changes something needs the header {CSRF_HEADER} and a matching Origin.",
 )
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+Session = Annotated[str | None, Security(COOKIE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Identity:
 def identify(
     request: Request,
     resources: Annotated[Resources, Depends(get_resources)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
-    session: Annotated[str | None, Security(COOKIE)],
+    bearer: Bearer,
+    session: Session,
 ) -> Identity:
     """Find out who asks; raises Problem 401, 403 for a request that another site may have caused, and 429."""
     if bearer is None and session is None:

@@ -1,7 +1,7 @@
 """GET /api/llm/export/TABLE.csv: a whole table or view, streamed, so that its size does not matter."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any, Final
 
@@ -14,6 +14,7 @@ from fuseboard_api.authentication import require
 from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem, declare_problems
 from fuseboard_api.reads import Held
 from fuseboard_api.resources import Database
+from fuseboard_api.streams import Stream
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.sql import load_sql
 
@@ -43,10 +44,10 @@ def export(
     # what goes wrong at the start is answered as such
     first = next(chunks)
     headers = {"Content-Disposition": f'attachment; filename="{table}.csv"'}
-    return StreamingResponse(prepend(first, chunks), media_type=CSV, headers=headers)
+    return Stream(prepend(first, chunks), close=chunks.close, media_type=CSV, headers=headers)
 
 
-def read_table(database_url: str, table: str) -> Iterator[bytes]:
+def read_table(database_url: str, table: str) -> Generator[bytes]:
     """Give a table as CSV in pieces; raises Problem 503 where too many are being exported."""
     with ExitStack() as cleanup:
         if not places.acquire(blocking=False):
