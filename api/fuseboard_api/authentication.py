@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
@@ -17,6 +18,8 @@ SESSION_COOKIE: Final = "fuseboard_session"
 CSRF_HEADER: Final = "X-Fuseboard-CSRF"
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="fuseboard"'}
+ADDRESS_MAX_LENGTH: Final = 64
+IPV6_NETWORK_BITS: Final = 64
 # compared with when there is no such token, so that this takes as long
 NO_TOKEN_SHA256: Final = bytes(32)
 
@@ -56,19 +59,16 @@ def identify(
     """Find out who asks; raises Problem 401, 403 for a request that another site may have caused, and 429."""
     if bearer is None and session is None:
         raise Problem(401, "this needs a token: Authorization: Bearer ...", CHALLENGE)
-    address = name_address(request)
-    refuse_guessing(resources, address)
-    with resources.pool.connection() as connection:
-        if bearer is not None:
-            token = find_token(connection, bearer.credentials)
-        else:
-            check_same_origin(request)
-            token = select_session_token(connection, hash_secret(session or ""))
+    if bearer is not None:
+        token = try_token(request, resources, bearer.credentials)
+    else:
+        check_same_origin(request)
         # a session that is over is unknown as well, and no guess
-        if token is None and bearer is not None:
-            resources.failures.note_failure(address)
-        identity = admit(token)
-        if token is not None and token.is_use_news:
+        with resources.pool.connection() as connection:
+            token = select_session_token(connection, hash_secret(session or ""))
+    identity = admit(token)
+    if token is not None and token.is_use_news:
+        with resources.pool.connection() as connection:
             update_token_use(connection, token.token_id)
     return identity
 
@@ -82,6 +82,20 @@ def require(needed: Scope) -> Callable[[Identity], Identity]:
         return identity
 
     return check_scope
+
+
+def try_token(request: Request, resources: Resources, text: str) -> StoredToken | None:
+    """Find the token that a caller presents, None where it is wrong; raises Problem 429 after too many of those."""
+    address = name_address(request)
+    secret_sha256 = hash_secret(text)
+    refuse_guessing(resources, address, secret_sha256)
+    with resources.pool.connection() as connection:
+        token = find_token(connection, text)
+    if token is None:
+        resources.failures.note_failure(address)
+    else:
+        resources.failures.note_success(secret_sha256)
+    return token
 
 
 def find_token(connection: Database, text: str) -> StoredToken | None:
@@ -101,17 +115,25 @@ def admit(token: StoredToken | None) -> Identity:
     return Identity(token.token_id, token.name, token.scope)
 
 
-def refuse_guessing(resources: Resources, address: str) -> None:
-    """Raise Problem 429 where too many unknown secrets came from this address."""
-    wait_seconds = resources.failures.read_wait_seconds(address)
+def refuse_guessing(resources: Resources, address: str, secret_sha256: bytes) -> None:
+    """Raise Problem 429 where too many unknown secrets came from this address, and this one is new."""
+    wait_seconds = resources.failures.read_wait_seconds(address, secret_sha256)
     if wait_seconds > 0:
         headers = {"Retry-After": str(int(wait_seconds) + 1)}
         raise Problem(429, "too many wrong tokens from this address", headers)
 
 
 def name_address(request: Request) -> str:
-    """Name who failures are counted for."""
-    return request.client.host if request.client else ""
+    """Name who failures are counted for: an address, or the network of IPv6 in which one caller has any number."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # a proxy's word; it takes no more room than an address
+        return host[:ADDRESS_MAX_LENGTH]
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Network((int(address), IPV6_NETWORK_BITS), strict=False))
 
 
 def check_same_origin(request: Request) -> None:

@@ -12,11 +12,11 @@ from fuseboard_api.authentication import (
     Identity,
     admit,
     check_same_origin,
-    find_token,
     identify,
     is_same_origin,
     name_address,
     refuse_guessing,
+    try_token,
 )
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.parameters import NO_NUL
@@ -45,13 +45,7 @@ def log_in(request: Request, held: Held, body: Login) -> Response:
     """Turn a token into the session of this browser, which lasts 12 hours at most and ends with the token."""
     if "Origin" in request.headers and not is_same_origin(request):
         raise Problem(403, "a login comes from this installation's own page")
-    address = name_address(request)
-    refuse_guessing(held, address)
-    with held.pool.connection() as connection:
-        token = find_token(connection, body.token)
-    if token is None:
-        held.failures.note_failure(address)
-    identity = admit(token)
+    identity = admit(try_token(request, held, body.token))
     response = ExactJson(identity)
     start_session(request, held, response, identity.token_id)
     return response
@@ -64,10 +58,14 @@ def follow_login_link(
     request: Request, held: Held, code: Annotated[str, Query(max_length=CODE_MAX_LENGTH, pattern=NO_NUL)]
 ) -> Response:
     """Follow the link that `fuseboard up` prints: it works once, within ten minutes."""
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        # a picture or script of any page that is open here; its guesses are not those of whoever reads it
+        raise Problem(403, "this link is to be opened, not fetched")
     address = name_address(request)
-    refuse_guessing(held, address)
+    code_sha256 = hash_secret(code)
+    refuse_guessing(held, address, code_sha256)
     with held.pool.connection() as connection:
-        token_id = take_login_code(connection, hash_secret(code))
+        token_id = take_login_code(connection, code_sha256)
         token = None if token_id is None else select_token(connection, token_id)
     if token is None:
         held.failures.note_failure(address)

@@ -55,10 +55,13 @@ def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
     A search looks through some thousand requests a page: a page may be short, or empty, and yet have a next_cursor.
     """
     latest = datetime.now(UTC) + AHEAD
-    first, last = (
-        min(max(at, EARLIEST_OCCURRED_AT), latest) for at in (from_time or EARLIEST_OCCURRED_AT, to_time or latest)
+    search = Search(
+        bound_time(from_time or EARLIEST_OCCURRED_AT, latest),
+        bound_time(to_time or latest, latest),
+        provider,
+        frozenset(status or ()),
+        parse_tags(tag),
     )
-    search = Search(first, last, provider, frozenset(status or ()), parse_tags(tag))
     place = None if cursor is None else parse_cursor(cursor)
     with held.pool.connection() as connection:
         found, next_place = select_requests(connection, search, place, limit)
@@ -84,6 +87,11 @@ def list_fallbacks(held: Held, days: Days = DAYS_DEFAULT) -> ExactJson:
     """List who fell back from whom to whom, the most first."""
     with held.pool.connection() as connection:
         return ExactJson(Fallbacks(days, select_fallback_flows(connection, days)))
+
+
+def bound_time(at: datetime, latest: datetime) -> datetime:
+    """Bring a time to where there may be requests: near the ends of the calendar it has no form in UTC."""
+    return max(EARLIEST_OCCURRED_AT, min(at, latest))
 
 
 def parse_tags(texts: list[str] | None) -> dict[str, str] | None:
