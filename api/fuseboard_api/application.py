@@ -24,7 +24,7 @@ DESCRIPTION: Final = """\
 Cost, savings, health and circuits of a fleet of LLM workers. Every answer but /healthz and /readyz needs a token of \
 `fuseboard tokens create`. Errors are problem details (RFC 9457). Money is exact: JSON numbers with every digit."""
 STATIC: Final = Path(__file__).parent / "static"
-PROTECTED: Final[dict[str, Any]] = {"responses": declare_problems(400, 401, 403, 413, 422, 429, 500, 503)}
+PROTECTED: Final[dict[str, Any]] = {"responses": declare_problems(400, 401, 403, 408, 413, 422, 429, 500, 503)}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,6 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # to where the caller's own Host header says
+        redirect_slashes=False,
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)

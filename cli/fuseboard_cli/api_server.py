@@ -37,6 +37,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # which bounds headers; what else is installed does not
+        http="h11",
+        ws="none",
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     try:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -58,6 +59,15 @@ def test_every_endpoint_refuses_who_brings_no_token(api: ApiClient) -> None:
 
         expect_problem(response, 401)
         assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_no_other_way_to_write_a_request_gets_round_the_token(api: ApiClient) -> None:
+    for method, path in ROUTES:
+        encoded = path.replace("/", "%2F").replace("%2F", "/", 1)
+        for other in (f"{path}/", f"/{path}", path.replace("/", "//"), f"/static/..{path}", encoded, path.upper()):
+            assert api.request(method, httpx.URL(api.origin + other)).status_code in {401, 404, 405}, (method, other)
+        for other in ("HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "get"):
+            assert api.request(other, path).status_code in {401, 404, 405}, (other, path)
 
 
 @pytest.mark.parametrize("kind", ["wrong", "garbled", "expired", "revoked"])
@@ -160,3 +170,32 @@ def test_a_page_whose_session_is_over_does_not_lock_its_address_out(
             expect_problem(api.get("/api/llm/health", headers={"Cookie": f"{SESSION_COOKIE}=over"}), 401)
 
         assert api.post("/login", json={"token": make_api_token(connection, "read")}).status_code == 200
+
+
+def test_who_is_in_does_not_wait_for_those_who_guess_from_the_same_address(
+    settings: Settings, connection: Connection[TupleRow]
+) -> None:
+    good, other = (make_api_token(connection, "read") for _ in range(2))
+    with open_client(settings) as api:
+        api.get("/api/llm/health", headers=bear(good))
+        api.post("/login", json={"token": other})
+        for _ in range(FAILURES_MAX):
+            api.get("/api/llm/health", headers=bear(make_token().token))
+
+        expect_problem(api.get("/api/llm/health", headers=bear(make_token().token)), 429)
+        assert api.get("/api/llm/health", headers=bear(good)).status_code == 200
+        # by its session
+        assert api.get("/api/llm/health").status_code == 200
+
+
+def test_an_address_cannot_be_left_for_another_one_of_the_same_network(api: ApiClient) -> None:
+    def guess(address: str) -> int:
+        headers = {**bear(make_token().token), "X-Forwarded-For": address}
+        return api.get("/api/llm/health", headers=headers).status_code
+
+    assert {guess(f"2001:db8::{number:x}") for number in range(FAILURES_MAX)} == {401}
+    assert guess("2001:db8::ffff:1") == 429
+    assert guess("2001:db8:0:1::1") == 401
+    for number in range(FAILURES_MAX):
+        guess("x" * 64 + str(number))
+    assert guess("x" * 60_000) == 429

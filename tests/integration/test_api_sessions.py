@@ -1,5 +1,6 @@
 """Browsers: login, session, and what another site could make a browser send."""
 
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +11,13 @@ from psycopg.rows import TupleRow
 
 from api_tools import ApiClient, expect_problem, make_api_token, open_client
 from consumers import make_settings
+from fuseboard_api import protection
 from fuseboard_api.authentication import CSRF_HEADER, SESSION_COOKIE
+from fuseboard_api.failures import FAILURES_MAX
 from fuseboard_api.protection import BODY_MAX_BYTES
 from fuseboard_api.token_store import insert_login_code, revoke_token
 from fuseboard_api.tokens import find_token_id, hash_secret, make_secret
+from fuseboard_schema.settings import Settings
 from queries import fetch_value
 
 ENABLE = "/api/llm/providers/claude/enable"
@@ -24,8 +28,12 @@ def come_from_own_page(api: ApiClient) -> dict[str, str]:
 
 
 @pytest.fixture
-def api(database_url: str, redis_url: str, namespace: str, tmp_path: Path) -> Iterator[ApiClient]:
-    settings = make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path))
+def settings(database_url: str, redis_url: str, namespace: str, tmp_path: Path) -> Settings:
+    return make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path))
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[ApiClient]:
     with open_client(settings) as client:
         yield client
 
@@ -41,6 +49,8 @@ def test_a_token_becomes_a_session_that_the_page_cannot_read(api: ApiClient, tok
     cookie = response.headers["set-cookie"]
     assert response.json()["scope"] == "admin"
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
+    # without a domain no other name of this address has it, also not one that a site of elsewhere turns to here
+    assert "domain" not in cookie.lower()
     assert token not in response.text + cookie
     assert api.get("/api/llm/health").status_code == 200
     assert api.get("/session").json()["name"] == "somebody"
@@ -149,6 +159,13 @@ def test_a_login_link_is_over_after_its_time(api: ApiClient, token: str, connect
     expect_problem(api.get("/login", params={"code": code}, follow_redirects=False), 401)
 
 
+def test_a_page_of_another_site_cannot_make_a_browser_guess(api: ApiClient, token: str) -> None:
+    for _ in range(FAILURES_MAX + 1):
+        expect_problem(api.get("/login", params={"code": "x"}, headers={"Sec-Fetch-Dest": "image"}), 403)
+
+    assert api.post("/login", json={"token": token}).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/api/llm/health", "/nowhere", "/static/nothing.js"])
 def test_every_answer_protects_the_browser(path: str, api: ApiClient) -> None:
     headers = api.get(path).headers
@@ -172,13 +189,26 @@ def test_a_body_that_hides_its_size_is_refused_as_well(api: ApiClient) -> None:
     expect_problem(api.post("/login", content=pieces, headers={"Content-Type": "application/json"}), 413)
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protection, "BODY_SECONDS", 0.1)
+    with open_client(settings) as api, socket.create_connection((api.base_url.host, api.base_url.port)) as caller:
+        caller.sendall(b'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"token"')
+
+        # to the end of the connection
+        answer = b"".join(iter(lambda: caller.recv(65_536), b""))
+
+        assert answer.startswith(b"HTTP/1.1 408")
+        # which itself waits for nothing but its end
+        assert api.get("/readyz").status_code == 200
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/login", 405)])
 def test_what_is_not_there_is_a_problem_too(method: str, path: str, status: int, api: ApiClient) -> None:
     expect_problem(api.request(method, path), status)
 
 
 def test_what_fails_inside_tells_nothing(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_address: str) -> float:
+    def fail(_address: str, _secret_sha256: bytes) -> float:
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(api.app.state.resources.failures, "read_wait_seconds", fail)

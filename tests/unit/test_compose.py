@@ -72,10 +72,12 @@ def test_the_health_check_of_our_services_is_a_command_of_theirs() -> None:
 
 
 def test_every_setting_that_is_passed_is_read() -> None:
-    known = {field.alias for field in Settings.model_fields.values()}
+    # the server of the API reads the last one
+    known = {field.alias for field in Settings.model_fields.values()} | {"FORWARDED_ALLOW_IPS"}
 
     for name in OURS:
         assert set(SERVICES[name]["environment"]) <= known
+    assert "FORWARDED_ALLOW_IPS" in SERVICES["api"]["environment"]
 
 
 def test_no_secret_stands_in_the_file_and_none_has_a_default() -> None:
