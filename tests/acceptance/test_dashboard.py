@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from browser import Board, run_browser
 from consumers import drain_all, make_settings, shorten_waits
 from events import add_entry, make_event
 from fuseboard_api import event_feed
+from fuseboard_api.failures import FAILURES_MAX
+from fuseboard_api.token_store import insert_login_code
+from fuseboard_api.tokens import find_token_id, hash_secret, make_secret
 from fuseboard_consumer.publisher import publish_circuits
 from fuseboard_producer import Producer, Router
 from fuseboard_schema.settings import Settings
@@ -102,6 +106,23 @@ def test_a_token_opens_the_board_and_logging_out_closes_it(board: Board, token: 
     board.page.reload()
     expect(board.page.locator("#login")).to_be_visible()
     expect(board.page.locator("#board")).to_be_hidden()
+
+
+def test_the_login_link_opens_the_board_whatever_another_page_tried(
+    browser: Browser, board: Board, api: ApiClient, token: str, connection: Database
+) -> None:
+    code = make_secret()
+    insert_login_code(connection, hash_secret(code), find_token_id(token) or "", timedelta(minutes=10))
+    stranger = browser.new_page()
+    parts = [f'<{kind} src="{api.origin}/login?code={n}">' for n in range(FAILURES_MAX) for kind in ("img", "script")]
+    stranger.set_content("".join(f"{part}</script>" for part in parts) + f'<iframe src="{api.origin}/login?code=x">')
+    stranger.wait_for_load_state("networkidle")
+    stranger.close()
+
+    board.page.goto(f"{api.origin}/login?code={code}")
+
+    expect(board.page.locator("#who")).to_have_text("anna, admin")
+    assert board.page.url == f"{api.origin}/"
 
 
 def test_a_wrong_token_is_refused_in_words(board: Board) -> None:
