@@ -1,9 +1,11 @@
 """The HTTP API for tests: served by a thread of this process."""
 
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -65,6 +67,13 @@ def open_client(settings: Settings, token: str | None = None) -> Iterator[ApiCli
     finally:
         server.should_exit = True
         thread.join()
+
+
+def read_exactly(api: ApiClient, path: str, **parameters: object) -> Any:  # noqa: ANN401 - any JSON document
+    """Read an answer with its numbers as they are written."""
+    response = api.get(path, params={name: str(value) for name, value in parameters.items()})
+    assert response.status_code == 200, response.text
+    return json.loads(response.text, parse_float=Decimal, parse_int=Decimal)
 
 
 def list_routes(app: FastAPI) -> list[tuple[str, str]]:

@@ -6,6 +6,22 @@ from psycopg import Connection
 from psycopg.rows import TupleRow, dict_row
 
 Database = Connection[TupleRow]
+# of llm_requests, under the names that the views and functions give them
+RAW_SUMS = """
+    count(*) AS requests,
+    count(*) FILTER (WHERE status = 'success') AS successes,
+    count(*) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failures,
+    round(100.0 * count(*) FILTER (WHERE status = 'success') / count(*), 2)::double precision AS success_rate,
+    round(1000 * avg(duration_seconds) FILTER (WHERE status = 'success'), 1)::double precision AS avg_response_time_ms,
+    coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
+    coalesce(sum(completion_tokens), 0) AS completion_tokens,
+    coalesce(sum(prompt_tokens), 0) + coalesce(sum(completion_tokens), 0) AS total_tokens,
+    coalesce(sum(cost_usd), 0) AS cost_usd,
+    coalesce(sum(baseline_cost_usd), 0) AS hypothetical_claude_cost_usd,
+    coalesce(sum(savings_usd), 0) AS savings_usd,
+    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NULL) AS unpriced_requests,
+    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NOT NULL) AS unmetered_requests
+"""
 
 
 def fetch_row(connection: Database, query: str) -> dict[str, Any]:

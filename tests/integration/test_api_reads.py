@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from redis import Redis
 
-from api_tools import ApiClient, expect_problem, make_api_token, open_client
+from api_tools import ApiClient, expect_problem, make_api_token, open_client, read_exactly
 from commands import run_json, store_events
 from consumers import make_settings
 from events import make_event
@@ -28,13 +27,6 @@ def settings(database_url: str, redis_url: str, namespace: str, tmp_path: Path) 
 def api(settings: Settings, connection: Connection[TupleRow]) -> Iterator[ApiClient]:
     with open_client(settings, make_api_token(connection, "admin")) as client:
         yield client
-
-
-def read_exactly(api: ApiClient, path: str, **parameters: object) -> Any:  # noqa: ANN401 - any JSON document
-    """Read an answer with its numbers as they are written."""
-    response = api.get(path, params={name: str(value) for name, value in parameters.items()})
-    assert response.status_code == 200, response.text
-    return json.loads(response.text, parse_float=Decimal, parse_int=Decimal)
 
 
 @pytest.fixture

@@ -10,26 +10,11 @@ import pytest
 from events import make_event
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_consumer.durations import estimate_percentile
-from queries import fetch_row, fetch_value
+from queries import RAW_SUMS, fetch_row, fetch_value
 from stored_usage import Database, Row, fetch_rows, make_events, store_events
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
-SUMS = """
-    count(*) AS requests,
-    count(*) FILTER (WHERE status = 'success') AS successes,
-    count(*) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')) AS failures,
-    round(100.0 * count(*) FILTER (WHERE status = 'success') / count(*), 2)::double precision AS success_rate,
-    round(1000 * avg(duration_seconds) FILTER (WHERE status = 'success'), 1)::double precision AS avg_response_time_ms,
-    coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
-    coalesce(sum(completion_tokens), 0) AS completion_tokens,
-    coalesce(sum(prompt_tokens), 0) + coalesce(sum(completion_tokens), 0) AS total_tokens,
-    coalesce(sum(cost_usd), 0) AS cost_usd,
-    coalesce(sum(baseline_cost_usd), 0) AS hypothetical_claude_cost_usd,
-    coalesce(sum(savings_usd), 0) AS savings_usd,
-    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NULL) AS unpriced_requests,
-    count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NOT NULL) AS unmetered_requests
-"""
 
 
 @pytest.fixture
@@ -66,7 +51,7 @@ def fetch_status(connection: Database, name: str = "claude") -> Row:
 def test_daily_trends_are_the_sums_of_the_raw_requests(stored: Database) -> None:
     expected = fetch_rows(
         stored,
-        f"SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, provider, {SUMS} FROM llm_requests"  # noqa: S608 - our own text
+        f"SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, provider, {RAW_SUMS} FROM llm_requests"  # noqa: S608 - our own text
         " WHERE (occurred_at AT TIME ZONE 'UTC')::date > (now() AT TIME ZONE 'UTC')::date - 3"
         " GROUP BY 1, 2 ORDER BY 1, 2",
     )
@@ -80,7 +65,7 @@ def test_daily_trends_are_the_sums_of_the_raw_requests(stored: Database) -> None
 def test_metrics_are_the_sums_of_the_raw_requests(stored: Database) -> None:
     expected = {
         row.pop("provider"): row
-        for row in fetch_rows(stored, f"SELECT provider, {SUMS} FROM llm_requests GROUP BY 1")  # noqa: S608 - our own text
+        for row in fetch_rows(stored, f"SELECT provider, {RAW_SUMS} FROM llm_requests GROUP BY 1")  # noqa: S608 - our own text
     }
 
     metrics = fetch_rows(stored, "SELECT * FROM llm_provider_metrics(NULL, 30)")
