@@ -2,14 +2,14 @@
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
-from fuseboard_api.problems import Problem
+from fuseboard_api.problems import UNAVAILABLE, Problem
 from fuseboard_api.resources import Database, Resources, get_resources
 from fuseboard_api.token_store import StoredToken, select_session_token, select_token, update_token_use
 from fuseboard_api.tokens import Scope, find_token_id, hash_secret, includes
@@ -85,16 +85,25 @@ def require(needed: Scope) -> Callable[[Identity], Identity]:
 
 
 def try_token(request: Request, resources: Resources, text: str) -> StoredToken | None:
-    """Find the token that a caller presents, None where it is wrong; raises Problem 429 after too many of those."""
+    """Find the token that a caller presents, None where it is wrong; raises Problem 429 after too many of those.
+
+    While PostgreSQL is away, as it was when it was last looked up.
+    """
     address = name_address(request)
     secret_sha256 = hash_secret(text)
     refuse_guessing(resources, address, secret_sha256)
-    with resources.pool.connection() as connection:
-        token = find_token(connection, text)
+    try:
+        with resources.pool.connection() as connection:
+            token = find_token(connection, text)
+    except UNAVAILABLE:
+        remembered = resources.tokens.recall(secret_sha256)
+        if remembered is None:
+            raise
+        return replace(remembered, is_use_news=False)
     if token is None:
         resources.failures.note_failure(address)
     else:
-        resources.failures.note_success(secret_sha256)
+        resources.tokens.remember(token)
     return token
 
 
@@ -117,8 +126,8 @@ def admit(token: StoredToken | None) -> Identity:
 
 def refuse_guessing(resources: Resources, address: str, secret_sha256: bytes) -> None:
     """Raise Problem 429 where too many unknown secrets came from this address, and this one is new."""
-    wait_seconds = resources.failures.read_wait_seconds(address, secret_sha256)
-    if wait_seconds > 0:
+    wait_seconds = resources.failures.read_wait_seconds(address)
+    if wait_seconds > 0 and not resources.tokens.was_right(secret_sha256):
         headers = {"Retry-After": str(int(wait_seconds) + 1)}
         raise Problem(429, "too many wrong tokens from this address", headers)
 

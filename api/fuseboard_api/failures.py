@@ -9,37 +9,22 @@ from typing import Final
 FAILURES_MAX: Final = 20
 WINDOW_SECONDS: Final = 60.0
 ADDRESSES_MAX: Final = 10_000
-WELCOME_MAX: Final = 1_000
 
 
 class FailureLimiter:
-    """Counts failures per address in windows, in this process; beyond ADDRESSES_MAX the longest known are forgotten.
-
-    A secret that was right lately does not wait for others behind the same address.
-    """
+    """Counts failures per address in windows, in this process; beyond ADDRESSES_MAX the longest known are forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._welcome: OrderedDict[bytes, None] = OrderedDict()
 
-    def read_wait_seconds(self, address: str, secret_sha256: bytes) -> float:
-        """Say how long this address has to wait before it may try this secret; 0 for not at all."""
+    def read_wait_seconds(self, address: str) -> float:
+        """Say how long this address has to wait before it may try another secret; 0 for not at all."""
         with self._lock:
-            if secret_sha256 in self._welcome:
-                return 0.0
             started_at, failures = self._windows.get(address, (0.0, 0))
         left_seconds = started_at + WINDOW_SECONDS - self._clock()
         return max(0.0, left_seconds) if failures >= FAILURES_MAX else 0.0
-
-    def note_success(self, secret_sha256: bytes) -> None:
-        """Remember a secret that was right."""
-        with self._lock:
-            self._welcome[secret_sha256] = None
-            self._welcome.move_to_end(secret_sha256)
-            if len(self._welcome) > WELCOME_MAX:
-                self._welcome.popitem(last=False)
 
     def note_failure(self, address: str) -> None:
         """Count one."""

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
 BUSY: Final = (PoolTimeout, PoolClosed, TooManyRequests)
+# what PostgreSQL says when it cannot be asked
+UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, *BUSY)
 
 PROBLEM_SCHEMA: Final = {
     "type": "object",
@@ -65,7 +67,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    for kind in (psycopg.OperationalError, psycopg.InterfaceError, RedisError, *BUSY):
+    for kind in (*UNAVAILABLE, RedisError):
         app.add_exception_handler(kind, _answer_unavailable)
     app.add_exception_handler(Exception, _answer_failure)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from fuseboard_api.authentication import require
+from fuseboard_api.authentication import Identity, require
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem
 from fuseboard_api.reads import Held
@@ -23,11 +23,12 @@ DETAIL_MAX_LENGTH: Final = 500
 SETTLE_SECONDS: Final = 5.0
 EVENT: Final = TypeAdapter(RequestEvent)
 
-router = APIRouter(prefix="/api/llm", tags=["record"], dependencies=[Depends(require("write"))])
+router = APIRouter(prefix="/api/llm", tags=["record"])
+Writer = Annotated[Identity, Depends(require("write"))]
 
 
 @router.post("/record", status_code=202, response_model=Recorded, openapi_extra=RECORD_BODY)
-def record(held: Held, body: Annotated[Any, Body()] = None) -> Response:  # noqa: ANN401 - any JSON value
+def record(held: Held, writer: Writer, body: Annotated[Any, Body()] = None) -> Response:  # noqa: ANN401 - any JSON value
     """Record one event or a list of them; the answer comes when the queue, or else the disk, has those that are good.
 
     Give each event its event_id, so that sending it again after a lost answer counts nothing twice.
@@ -40,7 +41,7 @@ def record(held: Held, body: Annotated[Any, Body()] = None) -> Response:  # noqa
     events: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     for index, item in enumerate(items):
-        fields = complete_event(item, now)
+        fields = complete_event(item, now, f"api:{writer.name}")
         try:
             event_ids.append(check_event(fields, now))
             # also one whose id came before: which of the two stays, and whether they differ, the consumer says
@@ -57,11 +58,12 @@ def record(held: Held, body: Annotated[Any, Body()] = None) -> Response:  # noqa
     return ExactJson({"event_ids": event_ids, "rejected": rejected}, 202)
 
 
-def complete_event(item: Any, now: datetime) -> Any:  # noqa: ANN401 - any JSON value
-    """Give an event the id, time and status that it leaves out."""
+def complete_event(item: Any, now: datetime, worker_id: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Give an event the id, time, status and worker that it leaves out."""
     if not isinstance(item, dict):
         return item
-    fields = {"status": "success", **item}
+    # without it all callers would be this process, one reporter for the circuit's rules
+    fields = {"status": "success", "worker_id": worker_id, **item}
     if "occurred_at" not in fields and "timestamp" not in fields:
         fields["occurred_at"] = now.isoformat()
     fields.setdefault("event_id", make_event_id(now))

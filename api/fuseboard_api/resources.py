@@ -13,6 +13,7 @@ from redis import Redis
 
 from fuseboard_api.event_feed import EventFeed
 from fuseboard_api.failures import FailureLimiter
+from fuseboard_api.remembered_tokens import RememberedTokens
 from fuseboard_producer import Producer
 from fuseboard_schema.database import make_connection_arguments
 from fuseboard_schema.redis_client import connect_redis
@@ -38,6 +39,7 @@ class Resources:
     producer: Producer
     feed: EventFeed
     failures: FailureLimiter = field(default_factory=FailureLimiter)
+    tokens: RememberedTokens = field(default_factory=RememberedTokens)
 
 
 def make_pool(settings: Settings) -> Pool:

@@ -44,6 +44,20 @@ def test_without_postgresql_the_caller_is_told_to_come_again_and_later_served(
     wait_until(lambda: api.get("/api/llm/health").status_code == 200)
 
 
+def test_without_postgresql_a_token_that_was_right_lately_records_and_reads_nothing(
+    api: ApiClient, private_servers: PrivateServers
+) -> None:
+    event = {"provider": "claude", "model": "m"}
+    stranger = {"Authorization": "Bearer fuseboard_000000000000_x"}
+    assert api.post("/api/llm/record", json=event).status_code == 202
+    private_servers.postgres.kill9()
+
+    assert api.post("/api/llm/record", json=event).status_code == 202
+
+    expect_problem(api.post("/api/llm/record", json=event, headers=stranger), 503)
+    expect_problem(api.get("/api/llm/providers"), 503)
+
+
 def test_more_readers_than_connections_wait_and_are_refused_in_the_end(
     api: ApiClient, private_servers: PrivateServers
 ) -> None:

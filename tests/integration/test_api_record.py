@@ -62,6 +62,29 @@ def test_an_event_that_is_sent_twice_counts_once(
     assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 1
 
 
+def test_two_events_of_one_id_both_reach_the_consumer_which_keeps_the_first(
+    api: ApiClient, redis_client: Redis, settings: Settings, connection: Connection[TupleRow]
+) -> None:
+    first = make_event(model="first")
+
+    answer = api.post("/api/llm/record", json=[first, {**first, "model": "second"}]).json()
+
+    assert answer == {"event_ids": [first["event_id"]] * 2, "rejected": []}
+    drain_all(redis_client, settings)
+    assert fetch_value(connection, "SELECT string_agg(model, ',') FROM llm_requests") == "first"
+    assert fetch_value(connection, "SELECT string_agg(reason, ',') FROM llm_rejected_events") == "conflicting_duplicate"
+
+
+def test_the_worker_is_the_token_unless_the_event_says_another(
+    api: ApiClient, redis_client: Redis, settings: Settings, connection: Connection[TupleRow]
+) -> None:
+    api.post("/api/llm/record", json=[SMALL, {**SMALL, "worker_id": "host-1"}])
+
+    drain_all(redis_client, settings)
+    workers = connection.execute("SELECT worker_id FROM llm_requests ORDER BY worker_id").fetchall()
+    assert workers == [("api:test",), ("host-1",)]
+
+
 def test_bad_events_of_a_list_are_named_and_stop_no_other(
     api: ApiClient, redis_client: Redis, settings: Settings, connection: Connection[TupleRow]
 ) -> None:
