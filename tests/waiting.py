@@ -1,7 +1,10 @@
-"""Waiting for something that another process does."""
+"""Waiting for something that another process does, or for a better time."""
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+DAY_SECONDS: Final = 86_400
 
 
 def wait_until(condition: Callable[[], object], timeout_seconds: float = 30.0) -> None:
@@ -10,3 +13,11 @@ def wait_until(condition: Callable[[], object], timeout_seconds: float = 30.0) -
     while not condition():
         assert time.monotonic() < deadline, f"not true within {timeout_seconds} s"
         time.sleep(0.02)
+
+
+def wait_out_midnight(margin_seconds: float = 60.0) -> None:
+    """Return at once, or after a midnight of UTC that is close: what is of today stays so until the test has ended."""
+    left_seconds = DAY_SECONDS - time.time() % DAY_SECONDS
+    if left_seconds < margin_seconds:
+        # and a moment for a server whose clock is behind
+        time.sleep(left_seconds + 0.5)

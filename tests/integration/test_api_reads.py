@@ -16,6 +16,7 @@ from consumers import make_settings
 from events import make_event
 from fuseboard_schema.settings import Settings
 from queries import fetch_row, fetch_value
+from waiting import wait_out_midnight
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def api(settings: Settings, connection: Connection[TupleRow]) -> Iterator[ApiCli
 
 @pytest.fixture
 def traffic(redis_client: Redis, settings: Settings) -> None:
-    """Store calls whose costs have digits that no float keeps."""
+    """Store calls of one day whose costs have digits that no float keeps."""
+    wait_out_midnight()
     events = [
         make_event(provider="claude", prompt_tokens=1 + number, completion_tokens=7, duration_seconds=0.1 * number)
         for number in range(1, 30)

@@ -21,6 +21,7 @@ from fuseboard_schema.price_store import select_prices
 from fuseboard_schema.pricing import PriceBook
 from projections import PROVIDER, publish, read_entry
 from stopped_clock import stopped_clock
+from waiting import wait_out_midnight
 
 Database = Connection[TupleRow]
 NOW = 5_000.0
@@ -211,6 +212,7 @@ def test_deadlines_that_have_passed_bind_nobody(connection: Database, redis_clie
 def test_health_is_of_the_last_ten_minutes_and_of_two_days(
     connection: Database, redis_client: Redis, namespace: str
 ) -> None:
+    wait_out_midnight()
     connection.execute("""
         WITH minutes AS (SELECT date_trunc('minute', now()) - interval '1 minute' * ago AS minute, ago
             FROM unnest('{0,8,11,60}'::int[]) AS ago)

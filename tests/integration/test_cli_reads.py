@@ -14,7 +14,7 @@ from fuseboard_schema.circuit_keys import HEARTBEAT_FIELD, name_snapshot
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
 from queries import Database, fetch_row, fetch_value
-from waiting import wait_until
+from waiting import wait_out_midnight, wait_until
 
 COST_FIELDS = [
     "total_cost_usd",
@@ -104,6 +104,7 @@ def test_the_parts_of_the_costs_sum_up_to_the_whole(settings: Settings, redis_cl
 
 
 def test_costs_of_the_last_days_leave_out_what_was_before(settings: Settings, redis_client: Redis) -> None:
+    wait_out_midnight()
     store_events(redis_client, settings, make_mixed_events())
 
     assert run_json(settings, "costs", "--days", "1")["total_requests"] == 5

@@ -17,6 +17,7 @@ from fuseboard_schema.settings import Settings
 from fuseboard_schema.sql import load_sql
 from metric_tools import Metrics, read_metrics
 from queries import Database, fetch_row, fetch_value
+from waiting import wait_out_midnight
 
 SUMS = """
     SELECT
@@ -96,6 +97,7 @@ def test_the_metrics_are_the_sums_of_the_raw_requests_before_and_after_the_fold(
 
 
 def test_the_cost_of_today_leaves_other_days_out(settings: Settings, redis_client: Redis, connection: Database) -> None:
+    wait_out_midnight()
     store_events(redis_client, settings, make_events())
     run_job("fold", settings)
     connection.execute("UPDATE llm_costs_daily SET day = day - 1 WHERE provider = 'claude'")

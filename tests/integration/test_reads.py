@@ -49,14 +49,15 @@ def fetch_status(connection: Database, name: str = "claude") -> Row:
 
 
 def test_daily_trends_are_the_sums_of_the_raw_requests(stored: Database) -> None:
-    expected = fetch_rows(
-        stored,
-        f"SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, provider, {RAW_SUMS} FROM llm_requests"  # noqa: S608 - our own text
-        " WHERE (occurred_at AT TIME ZONE 'UTC')::date > (now() AT TIME ZONE 'UTC')::date - 3"
-        " GROUP BY 1, 2 ORDER BY 1, 2",
-    )
-
-    trends = fetch_rows(stored, "SELECT * FROM llm_daily_trends(3)")
+    # both of one moment, which midnight cannot part
+    with stored.transaction():
+        expected = fetch_rows(
+            stored,
+            f"SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, provider, {RAW_SUMS} FROM llm_requests"  # noqa: S608 - our own text
+            " WHERE (occurred_at AT TIME ZONE 'UTC')::date > (now() AT TIME ZONE 'UTC')::date - 3"
+            " GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        trends = fetch_rows(stored, "SELECT * FROM llm_daily_trends(3)")
 
     assert len(expected) >= 8
     assert trends == expected
@@ -92,9 +93,10 @@ def test_percentiles_are_within_a_bucket_of_the_true_ones(stored: Database) -> N
 
 
 def test_metrics_of_one_provider_are_its_row_of_all(stored: Database) -> None:
-    everything = fetch_rows(stored, "SELECT * FROM llm_provider_metrics(NULL, 2)")
-
-    one = fetch_rows(stored, "SELECT * FROM llm_provider_metrics('claude', 2)")
+    # both of one moment, which midnight cannot part
+    with stored.transaction():
+        everything = fetch_rows(stored, "SELECT * FROM llm_provider_metrics(NULL, 2)")
+        one = fetch_rows(stored, "SELECT * FROM llm_provider_metrics('claude', 2)")
 
     assert one == [row for row in everything if row["provider"] == "claude"]
     assert fetch_rows(stored, "SELECT * FROM llm_provider_metrics('nobody', 2)") == []
@@ -117,16 +119,17 @@ def test_reads_say_the_same_before_and_after_a_fold(stored: Database) -> None:
 def test_the_last_days_are_days_of_the_installation(database_url: str, connection: Database) -> None:
     for zone in ("Pacific/Kiritimati", "Pacific/Niue"):
         connection.execute("UPDATE fuseboard_settings SET value = %s WHERE name = 'day_time_zone'", (zone,))
-        midnight = fetch_value(
-            connection,
-            f"SELECT date_trunc('day', now() AT TIME ZONE '{zone}') AT TIME ZONE '{zone}'",
-        )
-        store_events(database_url, make_events([midnight, midnight - timedelta(seconds=1)], provider=zone))
-
-        requests = [
-            fetch_value(connection, f"SELECT requests FROM llm_provider_metrics('{zone}', {days})")  # noqa: S608 - our own name
-            for days in (1, 2)
-        ]
+        # now() stands still, so that no midnight comes in between
+        with connection.transaction():
+            midnight = fetch_value(
+                connection,
+                f"SELECT date_trunc('day', now() AT TIME ZONE '{zone}') AT TIME ZONE '{zone}'",
+            )
+            store_events(database_url, make_events([midnight, midnight - timedelta(seconds=1)], provider=zone))
+            requests = [
+                fetch_value(connection, f"SELECT requests FROM llm_provider_metrics('{zone}', {days})")  # noqa: S608 - our own name
+                for days in (1, 2)
+            ]
 
         assert requests == [1, 2]
 
@@ -199,17 +202,18 @@ def test_health_without_any_event_is_no_data(connection: Database) -> None:
 
 
 def test_health_sums_up_what_is_recent_and_what_is_open(database_url: str, connection: Database) -> None:
-    moment = fetch_value(connection, "SELECT greatest(now() - interval '1 minute', date_trunc('day', now()))")
-    store_events(database_url, make_events([moment - timedelta(days=1)], cost_usd="7"))
+    store_events(database_url, make_events([datetime.now(UTC) - DAY], cost_usd="7"))
     fold_deltas(connection)
-    store_events(database_url, make_events([moment] * 10, cost_usd="0.1"))
-    store_events(database_url, make_events([moment], provider="newcomer"))
     connection.execute(
         b"INSERT INTO llm_rejected_events (entry_id, entry_index, reason, detail, raw_text, raw_bytes)"
         b" VALUES ('1-1', 0, 'not_json', '', '', 0)"
     )
-
-    row = fetch_row(connection, "SELECT * FROM llm_overall_health()")
+    # now() stands still, so that no midnight comes in between
+    with connection.transaction():
+        moment = fetch_value(connection, "SELECT greatest(now() - interval '1 minute', date_trunc('day', now()))")
+        store_events(database_url, make_events([moment] * 10, cost_usd="0.1"))
+        store_events(database_url, make_events([moment], provider="newcomer"))
+        row = fetch_row(connection, "SELECT * FROM llm_overall_health()")
 
     assert (row["status"], row["requests"], row["successes"], row["success_rate"]) == ("ok", 11, 11, 100.0)
     assert (str(row["cost_today_usd"]), row["last_request_at"]) == ("1.0", moment)

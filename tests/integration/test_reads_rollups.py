@@ -142,13 +142,14 @@ def test_hours_go_with_their_raw_requests_and_fallbacks_stay(database_url: str, 
 
 
 def test_hourly_trends_end_with_this_hour_and_know_what_is_not_folded(database_url: str, connection: Database) -> None:
-    now = fetch_value(connection, "SELECT date_trunc('hour', now())")
-    store_events(database_url, make_events([now], cost_usd="0.25", duration_seconds=2))
-    fold_deltas(connection)
-    store_events(database_url, [make_event(occurred_at=now, status="error", cost_usd="0")])
-    store_events(database_url, make_events([now - timedelta(hours=2)], provider="ollama"))
-
-    two, three = (fetch_rows(connection, f"SELECT * FROM llm_hourly_trends({hours})") for hours in (2, 3))  # noqa: S608 - a number
+    # now() stands still, so that no hour ends in between; what others commit is seen
+    with connection.transaction(), connect_database(database_url, application_name="folding") as folder:
+        now = fetch_value(connection, "SELECT date_trunc('hour', now())")
+        store_events(database_url, make_events([now], cost_usd="0.25", duration_seconds=2))
+        fold_deltas(folder)
+        store_events(database_url, [make_event(occurred_at=now, status="error", cost_usd="0")])
+        store_events(database_url, make_events([now - timedelta(hours=2)], provider="ollama"))
+        two, three = (fetch_rows(connection, f"SELECT * FROM llm_hourly_trends({hours})") for hours in (2, 3))  # noqa: S608 - a number
 
     assert [(row["hour_start"], row["provider"]) for row in three] == [
         (now - timedelta(hours=2), "ollama"),
