@@ -10,6 +10,7 @@ from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import STREAM_MAX_ENTRIES
 
 Level = Literal["ok", "warn", "fail"]
+Service = Literal["consumer", "aggregator"]
 
 REDIS_VERSION_MIN: Final = (6, 2)
 POSTGRES_MAJOR_MIN: Final = 15
@@ -23,6 +24,12 @@ DAILY_JOB_SECONDS: Final = 26 * 3600.0
 # partitions are made once a day; with fewer than this many days ahead that has failed for days
 PARTITIONS_AHEAD_MIN: Final = 2
 SHOWN_MODELS: Final = 5
+JOB_PREFIX: Final = "job "
+# a consumer that is restarted makes no job run, and an aggregator drains no stream
+MENDED_ELSEWHERE: Final = {
+    "consumer": (JOB_PREFIX,),
+    "aggregator": ("stream", "oldest entry", "consumers", "sweeper"),
+}
 
 
 class Check(NamedTuple):
@@ -41,6 +48,11 @@ class JobRun(NamedTuple):
     last_started_at: datetime
     last_success_at: datetime | None
     last_error: str | None
+
+
+def is_mended_by(check: Check, service: Service | None) -> bool:
+    """Say whether a check is about what this service, or anybody (None), can mend."""
+    return service is None or not check.name.startswith(MENDED_ELSEWHERE[service])
 
 
 def check_redis_version(info: Mapping[str, Any]) -> Check:
@@ -192,7 +204,7 @@ def check_jobs(runs: Collection[JobRun], settings: Settings, now: datetime) -> l
 
 
 def _check_job(name: str, run: JobRun | None, limit_seconds: float, now: datetime) -> Check:
-    title = f"job {name}"
+    title = f"{JOB_PREFIX}{name}"
     if run is None or (run.last_success_at is None and run.last_error is None):
         return Check(title, "warn", "has never run to its end", "start `fuseboard aggregator`")
     if run.last_error is not None:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from fuseboard_aggregator.store import list_partitions
 from fuseboard_api.read_store import select_unpriced_models
 from fuseboard_cli import checks, circuit_checks
-from fuseboard_cli.checks import Check, JobRun
+from fuseboard_cli.checks import Check, JobRun, Service
 from fuseboard_cli.circuit_rows import select_circuits
 from fuseboard_cli.command_error import describe_error
 from fuseboard_cli.output import print_json, stdout
@@ -33,10 +33,17 @@ Database = Connection[TupleRow]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(
+    *,
+    service: Annotated[
+        Service | None, typer.Option(help="Leave out what only another service mends, as its health check does.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Check Redis, PostgreSQL and everything between; exit code 1 when something fails."""
     with use_servers() as settings:
-        found = [*examine_redis(settings), *examine_database(settings), examine_spool(settings)]
+        everything = [*examine_redis(settings), *examine_database(settings), examine_spool(settings)]
+    found = [check for check in everything if checks.is_mended_by(check, service)]
     if as_json:
         print_json([check._asdict() for check in found])
     else:

@@ -57,7 +57,8 @@ def test_the_commands_of_the_compose_file_bring_an_event_into_its_day_and_stop_i
     ):
         add_entry(redis_client, namespace, [make_event(occurred_at=datetime.now(UTC))])
         wait_until(lambda: connection.execute(DAILY).fetchone() == (1,))
-        check_health("consumer", environments["consumer"], tmp_path)
+        for name in ("consumer", "aggregator"):
+            check_health(name, environments[name], tmp_path)
         for name, process in (("consumer", consumer), ("aggregator", aggregator)):
             process.send_signal(signal.SIGTERM)
             assert process.wait(parse_seconds(SERVICES[name]["stop_grace_period"])) == 0

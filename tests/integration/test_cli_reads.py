@@ -229,6 +229,10 @@ def test_doctor_names_what_is_wrong_and_fails(
     assert found["rejected events"]["text"] == "1"
     assert found["spool"]["text"].startswith("7 bytes in ")
     assert "→ start `fuseboard consumer`" in run_command(settings, "doctor", code=1).stdout
+    of_consumer = run_json(settings, "doctor", "--service", "consumer", code=1)
+    of_aggregator = run_json(settings, "doctor", "--service", "aggregator", code=1)
+    assert [check["name"] for check in of_consumer if check["level"] == "fail"] == ["consumers"]
+    assert [check["name"] for check in of_aggregator if check["level"] == "fail"] == ["job fold"]
 
 
 def test_doctor_tells_which_server_is_down(settings: Settings) -> None:

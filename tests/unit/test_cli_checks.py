@@ -5,6 +5,7 @@ import pytest
 
 from fuseboard_cli import checks
 from fuseboard_cli.checks import JobRun
+from fuseboard_cli.circuit_checks import check_heartbeat
 from fuseboard_cli.stream_state import StreamState
 from fuseboard_schema.settings import Settings
 
@@ -147,6 +148,20 @@ def test_a_difference_that_the_nightly_job_found_fails_with_the_repair() -> None
 
     assert check.level == "fail"
     assert "reconcile --repair" in check.action
+
+
+def test_a_service_is_not_sick_because_of_what_another_one_has_to_mend() -> None:
+    jobs = checks.check_jobs([], Settings(), NOON)
+    stream = [checks.check_stream(QUIET), checks.check_oldest_entry(QUIET), checks.check_consumers(QUIET)]
+    stream.append(check_heartbeat(None))
+    shared = [checks.check_migrations([]), checks.check_redis_version({}), checks.check_clock("Redis", 0)]
+
+    def select_mended(service: checks.Service | None) -> list[checks.Check]:
+        return [check for check in [*jobs, *stream, *shared] if checks.is_mended_by(check, service)]
+
+    assert select_mended("consumer") == [*stream, *shared]
+    assert select_mended("aggregator") == [*jobs, *shared]
+    assert select_mended(None) == [*jobs, *stream, *shared]
 
 
 def test_every_check_that_is_not_well_says_what_to_do() -> None:

@@ -67,8 +67,10 @@ def test_the_health_check_of_our_services_is_a_command_of_theirs() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
     for name in ("consumer", "aggregator"):
-        kind, program, command = SERVICES[name]["healthcheck"]["test"]
+        kind, program, command, *options = SERVICES[name]["healthcheck"]["test"]
         assert (kind, program, command in commands) == ("CMD", "fuseboard", True)
+        # one container is not sick because another one is
+        assert options == ["--service", name]
 
 
 def test_every_setting_that_is_passed_is_read() -> None:
