@@ -56,6 +56,10 @@ class Sent(NamedTuple):
         """Sum up by day and provider."""
         return self._sum_groups(lambda event: (read_time(event).date().isoformat(), event["provider"]))
 
+    def sum_tags(self, tag_key: str) -> dict[Hashable, Figures]:
+        """Sum up by the value of a tag, None for those without it."""
+        return self._sum_groups(lambda event: (event.get("tags") or {}).get(tag_key))
+
     def sum_hours(self) -> dict[Hashable, Figures]:
         """Sum up by hour and provider."""
         return self._sum_groups(

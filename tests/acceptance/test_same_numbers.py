@@ -16,6 +16,7 @@ from browser import Board, run_browser
 from commands import run_command, run_json
 from consumers import make_settings
 from fuseboard_cli.demo import choose_trace
+from fuseboard_cli.replay_worker import REPLAY_TAG
 from fuseboard_schema.settings import Settings
 from metric_tools import Metrics
 from queries import RAW_SUMS, Database
@@ -42,7 +43,9 @@ from told_figures import (
 DAYS, HOURS = 30, 48
 RAW = f"{RAW_SUMS} FROM llm_requests"
 HEALTH = """SELECT health.*, (
-        SELECT count(*) FROM llm_requests WHERE date_trunc('minute', occurred_at) > now() - interval '10 minutes'
+        SELECT count(*) FROM llm_requests
+        WHERE date_trunc('minute', occurred_at) > now() - interval '10 minutes'
+            AND status NOT IN ('cancelled', 'rate_limited')
     ) AS recent_requests FROM llm_overall_health() AS health"""
 
 
@@ -92,6 +95,7 @@ def test_everybody_tells_the_numbers_of_what_was_sent_before_and_after_the_fold(
     settings: Settings, connection: Database, redis_client: Redis, browser: Browser, tmp_path: Path
 ) -> None:
     insert_odd_price(connection)
+    run_command(settings, "tags", "add", REPLAY_TAG)
     rarities = send(write_rarities(tmp_path), settings, redis_client, tmp_path)
     fold(settings)
     # from here on what is folded and what is not make one day
@@ -138,10 +142,14 @@ def check_costs(place: Place, days: int, today: date) -> None:
     metrics = place.ask("SELECT * FROM llm_provider_metrics(NULL, %s)", days)
     raw = place.ask(f"SELECT provider, {RAW} WHERE occurred_at >= %s GROUP BY 1", first_day)
     (summary,) = place.ask("SELECT * FROM llm_cost_summary(%s)", days)
+    by_run = place.ask("SELECT * FROM llm_costs_by_tag(%s, %s)", REPLAY_TAG, days)
     told, printed = place.get("costs", days=days), place.run("costs", "--days", str(days))
 
     for rows in (costs, metrics, raw):
         agree(index(rows, get_provider), sent.sum_providers())
+    agree(index(by_run, lambda row: row["tag_value"]), sent.sum_tags(REPLAY_TAG))
+    repeat(place.get(f"tags/{REPLAY_TAG}", days=days)["costs"], by_run)
+    repeat([make_plain(row) for row in place.run("tags", "costs", REPLAY_TAG, "--days", str(days))], by_run)
     assert summary == sent.sum_all()
     for document in (told, make_plain(printed)):
         repeat([{name: document[name] for name in summary}], [summary])
@@ -195,7 +203,7 @@ def check_state(place: Place, today: date) -> None:
     }
     statuses, (told, listed, status) = read_beside(
         place,
-        "SELECT *, circuit_state AS circuit FROM llm_provider_status ORDER BY priority, name",
+        "SELECT *, name AS id, circuit_state AS circuit FROM llm_provider_status ORDER BY priority, name",
         lambda: place.get("providers")["providers"],
         lambda: place.run("providers", "list"),
         lambda: place.run("status"),
