@@ -97,3 +97,47 @@ COMMENT ON FUNCTION llm_hourly_trends IS
 -- the word that metrics and trends use
 ALTER VIEW llm_provider_status RENAME COLUMN p50_ms TO p50_response_time_ms;
 ALTER VIEW llm_provider_status RENAME COLUMN p95_ms TO p95_response_time_ms;
+
+-- as before, in a form in which a question about one provider, or its last changes, reads no others
+CREATE OR REPLACE VIEW llm_circuit_history AS
+SELECT
+    transitions.provider,
+    states.occurred_at,
+    states.from_state,
+    states.to_state,
+    states.reason,
+    transitions.epoch,
+    transitions.version,
+    states.actor,
+    states.note,
+    states.calls,
+    states.bad,
+    states.slow,
+    states.cause_event_id,
+    extract(epoch FROM states.ended_at - states.occurred_at)::double precision AS lasted_seconds
+FROM llm_circuit_transitions AS transitions
+LEFT JOIN LATERAL (
+    SELECT later.occurred_at
+    FROM llm_circuit_transitions AS later
+    WHERE later.provider = transitions.provider AND later.version > transitions.version
+    ORDER BY later.version
+    LIMIT 1
+) AS next ON true
+CROSS JOIN LATERAL (
+    -- half-open is derived: the open epoch lasted beyond its deadline
+    SELECT CASE
+        WHEN transitions.to_state = 'open' AND coalesce(next.occurred_at, now()) >= transitions.open_until
+            THEN transitions.open_until
+    END AS half_open_at
+) AS derived
+CROSS JOIN LATERAL (
+    SELECT
+        transitions.occurred_at, transitions.from_state, transitions.to_state, transitions.reason, transitions.actor,
+        transitions.note, transitions.calls, transitions.bad, transitions.slow, transitions.cause_event_id,
+        coalesce(derived.half_open_at, next.occurred_at) AS ended_at
+    UNION ALL
+    SELECT
+        derived.half_open_at, 'open', 'half_open', 'open_until_passed', NULL, NULL, NULL, NULL, NULL, NULL,
+        next.occurred_at
+    WHERE derived.half_open_at IS NOT NULL
+) AS states;
