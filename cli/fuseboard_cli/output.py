@@ -75,14 +75,18 @@ def clean_text(text: str) -> str:
 
 
 def make_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    """Make a table; a column whose name ends in ` #` is of numbers, so it is set to the right and never cut."""
+    """Make a table; where it is wider than the terminal, its texts are broken into lines.
+
+    A column whose name ends in ` #` is of numbers, so it is set to the right and never broken; nor is one that ends in
+    ` !`, because it is there to be copied.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
         is_number = column.endswith(" #")
         table.add_column(
-            column.removesuffix(" #"),
+            column.removesuffix(" #").removesuffix(" !"),
             justify="right" if is_number else "left",
-            no_wrap=is_number,
+            no_wrap=is_number or column.endswith(" !"),
             overflow="fold",
         )
     for row in rows:

@@ -49,7 +49,7 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     show(
         make_table(
             "Tokens (UTC)",
-            ("id", "name", "scope", "state", "created", "expires", "last used"),
+            ("id !", "name", "scope", "state", "created", "expires", "last used"),
             (
                 (
                     token.token_id,

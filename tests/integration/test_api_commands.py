@@ -44,6 +44,16 @@ def test_a_token_is_made_listed_used_and_revoked(settings: Settings) -> None:
     assert "grafana" in run_command(settings, "tokens", "list").stdout
 
 
+def test_the_id_of_a_token_is_whole_on_a_narrow_screen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run_command(
+        settings, "tokens", "create", "--scope", "admin", "--name", "the dashboard of everybody", "--expires", "30d"
+    )
+    (listed,) = run_json(settings, "tokens", "list")
+
+    assert listed["token_id"] in run_command(settings, "tokens", "list").stdout
+
+
 def test_a_token_expires_when_it_is_told_to(settings: Settings, connection: Connection[TupleRow]) -> None:
     run_command(settings, "tokens", "create", "--scope", "admin", "--expires", "30d")
 
