@@ -1,8 +1,10 @@
 """`fuseboard analyst`: roles of PostgreSQL for people and tools that read, and do nothing else."""
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -17,7 +19,7 @@ from fuseboard_cli.analyst_store import (
     set_analyst_password,
 )
 from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.output import clean_text, remark, say
+from fuseboard_cli.output import clean_text, offer, remark, say
 from fuseboard_cli.servers import use_database
 
 app = typer.Typer(name="analyst", help="Roles of the database that read, and do nothing else.", no_args_is_help=True)
@@ -28,6 +30,7 @@ LIMITS: Final = {
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
+TLS_PARAMETERS: Final = ("sslmode", "sslrootcert")
 NAME_MAX_BYTES: Final = 63
 PASSWORD_MIN_LENGTH: Final = 12
 PASSWORD_BYTES: Final = 24
@@ -65,12 +68,31 @@ def create(
         relations = list_analyst_relations(connection)
         grant_analyst(connection, name, relations)
         database = connection.info.dbname
+        server, parameters = connection.info, connection.info.get_parameters()
+        url = make_analyst_url(name, server.host, server.port, database, parameters)
     say(f"role {clean_text(name)} may read {len(relations)} tables and views of the database {clean_text(database)}")
+    remark("to connect, with its password:")
+    offer(url)
     if made:
         remark("its password is shown this once:")
         say(made)
     elif given is None:
         remark("its password is as it was; --new-password makes another")
+
+
+def make_analyst_url(name: str, host: str, port: int, database: str, parameters: Mapping[str, str]) -> str:
+    """Make the URL, without a password, that a role connects with: to the server as it is reached from here.
+
+    Of libpq's other parameters those are taken over that say how the server is to be recognised.
+    """
+    kept = {key: parameters[key] for key in TLS_PARAMETERS if key in parameters}
+    if host.startswith("/"):
+        address, kept = "", {"host": host, "port": str(port), **kept}
+    else:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    # libpq takes + for itself, not for a blank
+    query = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
+    return f"postgresql://{quote(name, safe='')}@{address}/{quote(database, safe='')}{query}"
 
 
 @app.command("drop")

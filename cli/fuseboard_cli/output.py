@@ -37,6 +37,11 @@ def say(text: str) -> None:
     _print_text(stdout(), text)
 
 
+def offer(text: str) -> None:
+    """Print what is there to be copied and belongs to no result: on standard error, and never broken into lines."""
+    stderr().print(text, soft_wrap=True)
+
+
 def remark(text: str) -> None:
     """Print what belongs to no result, on standard error."""
     _print_text(stderr(), text)

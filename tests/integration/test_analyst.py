@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import errors, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from commands import run_command
 from consumers import make_settings
+from fuseboard_cli.analyst import make_analyst_url
 from fuseboard_cli.analyst_store import drop_analyst, is_analyst, list_analyst_relations
 from fuseboard_schema.settings import Settings
 from queries import Database, fetch_value
@@ -134,6 +135,37 @@ def test_the_password_is_printed_once_and_sent_as_its_verifier(
     assert read_verifier(connection, name) == verifier
     assert create(settings, name, "--new-password") not in ("", password)
     assert read_verifier(connection, name) != verifier
+
+
+def test_the_url_that_is_printed_connects(settings: Settings, name: str) -> None:
+    done = run_command(settings, "analyst", "create", name)
+    (url,) = [line for line in done.stderr.splitlines() if line.startswith("postgresql://")]
+    password = done.stdout.splitlines()[-1]
+
+    assert password not in url
+    with psycopg.connect(url, password=password) as analyst:
+        assert fetch_value(analyst, "SELECT current_user") == name
+        assert fetch_value(analyst, "SELECT count(*) FROM llm_requests") == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "parameters", "url"),
+    [
+        ("db", {"user": "owner", "options": "-c x=1"}, "postgresql://an%20a@db:5433/the%2Fbase"),
+        ("::1", {}, "postgresql://an%20a@[::1]:5433/the%2Fbase"),
+        ("db", {"sslmode": "verify-full", "sslrootcert": "/a b"},
+         "postgresql://an%20a@db:5433/the%2Fbase?sslmode=verify-full&sslrootcert=%2Fa%20b"),
+        ("/run/a b", {}, "postgresql://an%20a@/the%2Fbase?host=%2Frun%2Fa%20b&port=5433"),
+    ],
+)  # fmt: skip
+def test_the_url_of_an_analyst_is_understood_by_libpq(host: str, parameters: dict[str, str], url: str) -> None:
+    made = make_analyst_url("an a", host, 5433, "the/base", parameters)
+
+    assert made == url
+    understood = conninfo_to_dict(made)
+    assert (understood["user"], understood["host"], understood["port"], understood["dbname"]) == (
+        "an a", host, "5433", "the/base",
+    )  # fmt: skip
 
 
 def test_a_password_from_a_file_is_not_printed(
