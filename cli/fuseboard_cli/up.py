@@ -1,7 +1,9 @@
 """`fuseboard up`: everything on one machine, until Ctrl-C."""
 
 import re
+import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +23,7 @@ from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.services import make_command, make_environment, migrate_database
 from fuseboard_schema.settings import Settings, read_settings
 
+PROGRAM: Final = "fuseboard"
 CONSUMERS: Final = 1
 LOGIN_LINK_LASTS: Final = timedelta(minutes=10)
 # as long as a session of a browser
@@ -33,7 +36,7 @@ Emit an event:
     with Producer({arguments}) as producer:
         producer.record("claude", "claude-sonnet-4-5", prompt_tokens=1200, completion_tokens=300)
 
-Then, in this directory: fuseboard status, fuseboard costs. Ctrl-C stops everything."""
+Then, in this directory: {program} status, {program} costs. Ctrl-C stops everything."""
 
 
 @contextmanager
@@ -95,7 +98,13 @@ def describe_installation(settings: Settings, *, is_embedded: bool) -> str:
         servers = [f"export {name}={quote(url)}" for name, url in urls.items()]
     else:
         servers = [f"{name} is {mask_password(url)}" for name, url in urls.items()]
-    return "\n".join([*servers, EXAMPLE.format(arguments=", ".join(arguments))])
+    return "\n".join([*servers, EXAMPLE.format(arguments=", ".join(arguments), program=name_program(sys.argv[0]))])
+
+
+def name_program(started_as: str) -> str:
+    """Name this program as the shell finds it: in a checkout that is no more than the path that it was started as."""
+    is_command = Path(started_as).name == PROGRAM
+    return quote(started_as) if is_command and shutil.which(PROGRAM) is None else PROGRAM
 
 
 def mask_password(url: str) -> str:

@@ -2,6 +2,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from fuseboard_cli.logs import FORMAT, LineFormatter
 from fuseboard_cli.output import clean_text, format_exact, format_span, format_usd, make_table, print_json, stdout
-from fuseboard_cli.up import describe_installation, mask_password
+from fuseboard_cli.up import describe_installation, mask_password, name_program
 from fuseboard_schema.settings import Settings
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -101,6 +102,25 @@ def test_up_says_how_to_reach_the_embedded_servers() -> None:
 
     assert "export DATABASE_URL='postgresql://postgres@/postgres?host=%2Fd&port=5432'" in text
     assert 'Producer("unix:///d/v.sock?db=0")' in text
+
+
+@pytest.mark.parametrize(
+    ("started_as", "found", "named"),
+    [
+        (".venv/bin/fuseboard", False, ".venv/bin/fuseboard"),
+        (".venv/bin/fuseboard", True, "fuseboard"),
+        ("/a b/fuseboard", False, "'/a b/fuseboard'"),
+        ("/lib/fuseboard_cli/__main__.py", False, "fuseboard"),
+    ],
+)
+def test_up_names_the_program_as_the_shell_finds_it(
+    started_as: str, found: bool, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if found:
+        (tmp_path / "fuseboard").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert name_program(started_as) == named
 
 
 def test_up_shows_no_password_of_own_servers() -> None:
