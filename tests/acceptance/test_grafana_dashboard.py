@@ -1,7 +1,9 @@
 """Every query of deploy/grafana-dashboard.json and deploy/alerts.yml, on a real Prometheus and a real PostgreSQL."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,8 +26,7 @@ DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 TARGETS = [(panel, target) for panel in PANELS for target in panel.get("targets", [])]
 SOURCES = {"prometheus": "expr", "grafana-postgresql-datasource": "rawSql"}
-# what Grafana puts in for its macros
-TIME_FILTER = "BETWEEN now() - interval '7 days' AND now() + interval '1 day'"
+UNITS = {"h": "hours", "d": "days"}
 # nothing of it happened in the test
 EMPTY_SQL = {"Rejected, latest"}
 
@@ -38,13 +39,19 @@ def list_queries(source: str) -> list[Any]:
     ]
 
 
-def expand_macros(query: str) -> str:
-    """Put in what Grafana would."""
-    while "$__timeFilter(" in query:
-        before, _, rest = query.partition("$__timeFilter(")
-        column, _, after = rest.partition(")")
-        query = f"{before}{column} {TIME_FILTER}{after}"
-    return query.replace("$__rate_interval", "1m")
+def find_range(title: str) -> timedelta:
+    """Find how far back a panel looks: by its own setting, else by the dashboard's."""
+    (panel,) = [panel for panel in PANELS if panel["title"] == title and panel.get("targets")]
+    text = panel.get("timeFrom") or DASHBOARD["time"]["from"].removeprefix("now-")
+    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+
+
+def expand_macros(query: str, title: str) -> str:
+    """Put in what Grafana would: times of UTC, up to now."""
+    to = datetime.now(UTC)
+    since, until = (f"'{at:%Y-%m-%dT%H:%M:%S.%fZ}'" for at in (to - find_range(title), to))
+    filtered = re.sub(r"\$__timeFilter\(([^()]*)\)", rf"\1 BETWEEN {since} AND {until}", query)
+    return filtered.replace("$__rate_interval", "1m")
 
 
 @pytest.fixture
@@ -110,13 +117,21 @@ def test_every_panel_of_postgresql_shows_an_analyst_something(
     shown = {}
     for parameter in list_queries("grafana-postgresql-datasource"):
         query, title = parameter.values
-        shown[title] = analyst.execute(expand_macros(str(query)).encode()).fetchall()
+        shown[title] = analyst.execute(expand_macros(str(query), title).encode()).fetchall()
 
     assert {title for title, rows in shown.items() if not rows} == EMPTY_SQL
     (summary,) = shown["30 days"]
     assert summary["total_cost_usd"] == fetch_value(connection, "SELECT sum(cost_usd) FROM llm_requests")
     (flow,) = shown["Who fell back to whom, 30 days"]
     assert (flow["original_provider"], flow["provider"], flow["requests"]) == ("claude", "ollama", 1)
+
+
+def test_a_panel_of_days_looks_back_over_days() -> None:
+    # a day is at its midnight: over the dashboard's own hours there would seldom be one
+    by_day = [panel["title"] for panel, target in TARGETS if "$__timeFilter(day" in target.get("rawSql", "")]
+
+    assert by_day == ["Cost by day", "Savings by day"]
+    assert {title: find_range(title).days for title in by_day} == dict.fromkeys(by_day, 30)
 
 
 class ScrapedInstallation:
@@ -171,7 +186,7 @@ def find_empty(scraped: ScrapedInstallation) -> list[str]:
     return [
         f"{title}: {query}"
         for query, title in queries
-        if not any(row["value"][1] != "NaN" for row in scraped.query(expand_macros(str(query))))
+        if not any(row["value"][1] != "NaN" for row in scraped.query(expand_macros(str(query), title)))
     ]
 
 
