@@ -165,11 +165,11 @@ COMMENT ON COLUMN llm_provider_health.last_success_at IS 'End of the newest succ
 COMMENT ON COLUMN llm_provider_health.last_failure_at IS 'End of the newest failure; NULL: there is none.';
 COMMENT ON COLUMN llm_provider_health.last_error_type IS 'error_type of the newest failure; NULL: none, or the worker did not say.';
 COMMENT ON COLUMN llm_provider_health.rolling_minutes IS
-    'The ten minutes up to the newest request: {"minute as epoch seconds": [requests, successes, microseconds of timed successes, timed successes]}.';
+    'The ten minutes up to the newest request: {"minute as epoch seconds": [calls that succeeded or failed, successes, microseconds of timed successes, timed successes]}.';
 COMMENT ON COLUMN llm_provider_health.rolling_durations IS
     'Timed successes of the same minutes: {"minute as epoch seconds": {"duration_bucket()": count}}.';
 COMMENT ON COLUMN llm_provider_health.rolling_success_rate IS
-    'Percent of the requests in the ten minutes up to the newest one; NULL: there was no request.';
+    'Percent of the calls that succeeded or failed in the ten minutes up to the newest one, without throttles and cancelled ones; NULL: there was none.';
 COMMENT ON COLUMN llm_provider_health.rolling_avg_response_seconds IS
     'Mean duration of the timed successes in the same minutes, in seconds; NULL: there is none.';
 COMMENT ON COLUMN llm_provider_health.epoch_started_at IS 'When the epoch began.';
@@ -186,11 +186,13 @@ COMMENT ON COLUMN llm_provider_health.override_until IS 'When the order ends by 
 COMMENT ON COLUMN llm_provider_health.circuit_window IS 'The calls of this epoch that the rules need, of bounded size.';
 COMMENT ON COLUMN llm_provider_health.updated_at IS 'When events were last folded into the row.';
 
+COMMENT ON VIEW llm_provider_status IS
+    'Each provider with its health from real traffic and its circuit now; response times and rolling figures are of the ten minutes up to the newest request.';
 COMMENT ON COLUMN llm_provider_status.success_rate IS 'Percent of all requests of all time; NULL: there was none.';
 COMMENT ON COLUMN llm_provider_status.avg_response_time_ms IS
     'Mean duration in milliseconds of the successes in the ten minutes up to the newest request; NULL: none was timed.';
-COMMENT ON COLUMN llm_provider_status.p50_ms IS 'Median duration of the same successes, in milliseconds, within 5 %; NULL: none was timed.';
-COMMENT ON COLUMN llm_provider_status.p95_ms IS '95th percentile of the same, in milliseconds, within 5 %; NULL: none was timed.';
+COMMENT ON COLUMN llm_provider_status.p50_response_time_ms IS 'Median duration of the same successes, in milliseconds, within 5 %; NULL: none was timed.';
+COMMENT ON COLUMN llm_provider_status.p95_response_time_ms IS '95th percentile of the same, in milliseconds, within 5 %; NULL: none was timed.';
 COMMENT ON COLUMN llm_provider_status.circuit_state IS 'closed, open, half_open, forced_open or disabled: state of llm_circuits.';
 COMMENT ON COLUMN llm_provider_status.is_throttled IS 'The provider asked to be left alone, and the time is not over.';
 
@@ -233,7 +235,7 @@ COMMENT ON COLUMN llm_circuits.window_calls IS 'Calls that the window held at th
 COMMENT ON COLUMN llm_circuits.window_bad IS 'Failures that the window held at that transition; NULL: it never changed.';
 COMMENT ON COLUMN llm_circuits.window_slow IS 'Slow calls that the window held at that transition; NULL: it never changed.';
 COMMENT ON COLUMN llm_circuits.success_rate IS
-    'Percent of the requests in the ten minutes up to the newest one; NULL: there was no request.';
+    'Percent of the calls that succeeded or failed in the ten minutes up to the newest one, without throttles and cancelled ones; NULL: there was none.';
 
 COMMENT ON COLUMN fuseboard_settings.name IS
     'day_time_zone: whose days daily rows are; raw_retained_from: raw requests before it are gone; whole_days_from: daily rows before it may say more than the raw requests that are left.';
