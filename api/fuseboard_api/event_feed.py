@@ -12,7 +12,8 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from fuseboard_api.exact_json import encode_json
-from fuseboard_api.read_store import select_circuits, select_overall_health
+from fuseboard_api.probes import Probes
+from fuseboard_api.read_store import select_circuits, select_half_open_circuits, select_overall_health
 from fuseboard_schema.database import connect_database
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,9 @@ class Viewer:
 class EventFeed:
     """A thread that reads while anybody looks on: at each notice of the database, and every TICK_SECONDS."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, probes: Probes) -> None:
         self._database_url = database_url
+        self._probes = probes
         self._lock = threading.Lock()
         self._viewers: set[Viewer] = set()
         self._wake = threading.Event()
@@ -126,8 +128,9 @@ class EventFeed:
             self._last = {}
 
     def _read(self, connection: Connection[TupleRow]) -> None:
+        circuits, half_open = select_circuits(connection), select_half_open_circuits(connection)
         found: dict[str, Any] = {
-            "circuits": {"circuits": select_circuits(connection)},
+            "circuits": {"circuits": self._probes.fill_in(circuits, half_open)},
             "health": select_overall_health(connection),
         }
         events = [FeedEvent(name, encode_json(content)) for name, content in found.items()]

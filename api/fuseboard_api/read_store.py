@@ -10,6 +10,7 @@ from fuseboard_api.rows import (
     CircuitRow,
     CostSummaryRow,
     DailyTrendRow,
+    HalfOpenRow,
     HealthRow,
     HourlyTrendRow,
     MetricsRow,
@@ -63,6 +64,11 @@ def select_overall_health(connection: Database) -> HealthRow:
 def select_circuits(connection: Database) -> list[CircuitRow]:
     """Read all circuits, in order of choice."""
     return _select(connection, CircuitRow, "select_circuits")
+
+
+def select_half_open_circuits(connection: Database) -> list[HalfOpenRow]:
+    """Read what each half-open circuit waits for."""
+    return _select(connection, HalfOpenRow, "select_half_open_circuits")
 
 
 def select_circuit_history(connection: Database, provider: str | None, limit: int) -> list[CircuitHistoryRow]:

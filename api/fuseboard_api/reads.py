@@ -17,6 +17,7 @@ from fuseboard_api.read_store import (
     select_circuits,
     select_cost_summary,
     select_daily_trends,
+    select_half_open_circuits,
     select_hourly_trends,
     select_metrics,
     select_overall_health,
@@ -86,9 +87,10 @@ def show_health(held: Held) -> ExactJson:
 
 @router.get("/circuits", response_model=answers.Circuits)
 def list_circuits(held: Held) -> ExactJson:
-    """List all circuits: state, why, since when, the next probe."""
+    """List all circuits: state, why, since when, the next probe, the probes that are out."""
     with held.pool.connection() as connection:
-        return ExactJson(answers.Circuits(datetime.now(UTC), select_circuits(connection)))
+        circuits, half_open = select_circuits(connection), select_half_open_circuits(connection)
+    return ExactJson(answers.Circuits(datetime.now(UTC), held.probes.fill_in(circuits, half_open)))
 
 
 @router.get("/circuits/{provider:path}/history", response_model=answers.CircuitHistory, responses=declare_problems(404))

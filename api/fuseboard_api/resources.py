@@ -13,6 +13,7 @@ from redis import Redis
 
 from fuseboard_api.event_feed import EventFeed
 from fuseboard_api.failures import FailureLimiter
+from fuseboard_api.probes import REDIS_TIMEOUT_SECONDS, Probes
 from fuseboard_api.remembered_tokens import RememberedTokens
 from fuseboard_producer import Producer
 from fuseboard_schema.database import make_connection_arguments
@@ -37,6 +38,7 @@ class Resources:
     pool: Pool
     redis: Redis
     producer: Producer
+    probes: Probes
     feed: EventFeed
     failures: FailureLimiter = field(default_factory=FailureLimiter)
     tokens: RememberedTokens = field(default_factory=RememberedTokens)
@@ -80,8 +82,19 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
                 linger_seconds=0.005,
             )
         )
-        feed = cleanup.enter_context(EventFeed(settings.database_url or ""))
-        yield Resources(settings, pool, redis, producer, feed)
+        probes = Probes(cleanup.enter_context(_connect_briefly(settings)), settings.namespace)
+        feed = cleanup.enter_context(EventFeed(settings.database_url or "", probes))
+        yield Resources(settings, pool, redis, producer, probes, feed)
+
+
+def _connect_briefly(settings: Settings) -> Redis:
+    return connect_redis(
+        settings.redis_url or "",
+        retries=0,
+        socket_timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        connect_timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        ca_certs=settings.redis_ca_certs,
+    )
 
 
 def get_resources(request: Request) -> Resources:

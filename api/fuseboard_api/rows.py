@@ -168,7 +168,10 @@ class HealthRow:
 
 @dataclass(frozen=True, slots=True)
 class CircuitRow:
-    """One circuit now; reason, actor and note are of the transition into this state."""
+    """One circuit now; reason, actor and note are of the transition into this state.
+
+    Probes are of a half-open circuit and null otherwise; probes_out, how many are under way, also where Redis is away.
+    """
 
     provider: str
     display_name: str
@@ -189,6 +192,20 @@ class CircuitRow:
     last_error_type: str | None
     last_failure_at: datetime | None
     last_success_at: datetime | None
+    probes_out: int | None = None
+    probes_allowed: int | None = None
+    good_probes: int | None = None
+    good_probes_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpenRow:
+    """What a half-open circuit waits for; circuit_settings is JSON as stored."""
+
+    provider: str
+    epoch: int
+    circuit_settings: str
+    good_probes: int
 
 
 @dataclass(frozen=True, slots=True)
