@@ -19,7 +19,7 @@ const HOURS = 48;
 const DAYS_MIN = 7;
 const FAILURES = 12;
 const FAILED = ["error", "timeout", "rate_limited"];
-const REJECTED = 10;
+const REJECTED = 5;
 const STATUS_WORDS = { ok: "All is well", degraded: "Degraded", down: "Down: no provider is available", no_data: "No data yet" };
 
 const find = (id) => document.getElementById(id);
@@ -42,13 +42,14 @@ export class Board {
     });
     this.isRunning = false;
     this.polls = 0;
-    this.rejectedCount = 0;
+    this.toDo = { unpriced: [], rejected: [], rejectedCount: 0 };
     this.listenToChoices();
   }
 
   start() {
     this.stop();
     this.isRunning = true;
+    this.contact.forget();
     this.live.start();
     this.ticker = setInterval(() => this.breakers.draw(readServerMs()), TICK_MS);
     this.readBreakers().then(() => this.readSlow());
@@ -81,15 +82,18 @@ export class Board {
   // What cannot be read now leaves what was read before.
   async read(path, parameters = {}, use = () => {}) {
     if (!this.isRunning) return null;
+    const question = `${path} ${parameters.status ?? ""}`;
     try {
       const found = await get(path, parameters);
+      if (!this.isRunning) return null;
       use(found);
-      this.contact.noteAnswer();
+      this.contact.noteAnswer(question);
       return found;
     } catch (error) {
       if (error.status === undefined) throw error;
-      if (error.status !== 401) this.contact.noteTrouble(error.message);
-      else if (this.isRunning) this.onSessionOver();
+      if (!this.isRunning) return null;
+      if (error.status === 401) this.onSessionOver();
+      else this.contact.noteTrouble(question, error);
       return null;
     }
   }
@@ -157,17 +161,23 @@ export class Board {
       this.read("/api/llm/unpriced"),
       this.read("/api/llm/rejected", { limit: REJECTED }),
     ]);
-    if (unpriced && rejected) {
-      drawToDo({ unpriced: unpriced.unpriced, rejected: rejected.rejected, rejectedCount: this.rejectedCount });
-    }
+    if (unpriced && rejected) this.drawToDo({ unpriced: unpriced.unpriced, rejected: rejected.rejected });
+  }
+
+  // The list and the count come from two answers, in either order.
+  drawToDo(news) {
+    this.toDo = { ...this.toDo, ...news };
+    drawToDo(this.toDo);
   }
 
   drawHealth(health) {
-    this.rejectedCount = health.rejected_events;
+    this.drawToDo({ rejectedCount: health.rejected_events });
     drawToday(health);
-    const rate = health.requests > 0 ? `; ${formatNumber(health.requests, "request")} in 10 min, ${formatPercent(health.success_rate)} well` : "";
+    const rate = `${formatNumber(health.requests, "request")} in 10 min, ${formatPercent(health.success_rate)} succeeded`;
     find("overall").dataset.status = health.status;
-    setText(find("overall"), `${STATUS_WORDS[health.status] ?? health.status}${rate}`);
+    setText(find("overall"), STATUS_WORDS[health.status] ?? health.status);
+    setText(find("recent"), health.requests > 0 ? rate : "");
+    show(find("first-steps"), health.status === "no_data");
     document.title = health.open_circuits > 0 ? `(${health.open_circuits} open) Fuseboard` : "Fuseboard";
   }
 }

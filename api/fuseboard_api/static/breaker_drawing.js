@@ -14,6 +14,7 @@ export const LOOKS = {
   disabled: { lever: "down", sign: "cross" },
 };
 
+const PROBES_DRAWN = 5;
 const LEVER_Y = { up: 16, middle: 37, down: 58 };
 
 const SIGNS = {
@@ -43,4 +44,13 @@ export function drawBreaker(look) {
     drawing("rect", { x: 14, y: y + 8, width: 36, height: 28, rx: 4, class: "lever" }),
     drawing("g", { transform: `translate(32 ${y + 22})`, class: "sign" }, ...SIGNS[sign]()),
   );
+}
+
+// A place for each probe that may be out, filled where one is.
+export function drawPlaces({ probes_out: out, probes_allowed: allowed }) {
+  const shown = Math.min(allowed, PROBES_DRAWN);
+  const places = Array.from({ length: shown }, (_, place) =>
+    drawing("circle", { cx: 5 + 11 * place, cy: 6, r: 4, class: place < (out ?? 0) ? "filled" : null }),
+  );
+  return drawing("svg", { class: "places", viewBox: `0 0 ${11 * shown} 12`, width: 11 * shown, height: 12, "aria-hidden": "true" }, ...places);
 }

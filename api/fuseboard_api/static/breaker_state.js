@@ -1,6 +1,6 @@
 // What a provider and its circuit are, in one word and one sentence.
 
-import { formatDuration, formatMs, formatPercent, formatWords } from "./format.js";
+import { formatAgo, formatDuration, formatNumber, formatWords } from "./format.js";
 
 const WORDS = {
   closed: "Closed",
@@ -10,6 +10,10 @@ const WORDS = {
   open: "Open",
   forced_open: "Forced open",
   disabled: "Disabled",
+};
+const REASONS = {
+  consecutive: "failures in a row", fatal: "refusals of our key", probe_failed: "a probe that failed", slow_rate: "slow calls",
+  open_until_passed: "its time was over", probes_succeeded: "good probes",
 };
 
 export function readLook(provider, circuit) {
@@ -21,41 +25,52 @@ export function readLook(provider, circuit) {
   return state === "disabled" ? "bypassed" : "closed";
 }
 
+export function nameReason(reason) {
+  return REASONS[reason] ?? formatWords(reason);
+}
+
 export function nameLook(look) {
   return WORDS[look];
 }
 
+// A sentence, and the time that goes on after it.
 export function describe(look, circuit, provider, nowMs) {
-  const left = (time) => formatDuration((Date.parse(time) - nowMs) / 1000);
+  const left = (text, until) => [text, formatDuration((Date.parse(until) - nowMs) / 1000)];
   switch (look) {
     case "disabled":
-      return "Gets no calls until it is enabled.";
+      return ["Gets no calls until it is enabled."];
     case "open":
-      return circuit?.next_probe_at ? `Gets no calls. Probe in ${left(circuit.next_probe_at)}.` : "Gets no calls.";
+      return circuit?.next_probe_at ? left("Gets no calls. Probe in", circuit.next_probe_at) : ["Gets no calls."];
     case "half_open":
-      return `Lets probes through, for ${formatDuration((nowMs - Date.parse(circuit?.since ?? nowMs)) / 1000)}.`;
+      return ["Lets probes through."];
     case "throttled":
-      return circuit?.throttle_until ? `Asked to be left alone for ${left(circuit.throttle_until)}.` : "Asked to be left alone.";
+      return circuit?.throttle_until ? left("Asked to be left alone for", circuit.throttle_until) : ["Asked to be left alone."];
     case "forced_open":
-      return circuit?.override_until ? `No calls for ${left(circuit.override_until)}.` : "No calls until it is cleared.";
+      return circuit?.override_until ? left("No calls for", circuit.override_until) : ["No calls until it is cleared."];
     case "bypassed":
-      return circuit?.override_until ? `Lets all calls through for ${left(circuit.override_until)}.` : "Lets all calls through.";
+      return circuit?.override_until ? left("Lets all calls through for", circuit.override_until) : ["Lets all calls through."];
     default:
-      return provider.status === "degraded" ? "Lets calls through, but many fail." : "Lets calls through.";
+      return [provider.status === "degraded" ? "Lets calls through, but many fail." : "Lets calls through."];
   }
+}
+
+// How the probes of a half-open circuit are; without Redis it is not known how many are out.
+export function describeProbes(look, circuit) {
+  if (look !== "half_open" || !circuit?.probes_allowed) return [];
+  const { probes_out: out, probes_allowed: allowed, good_probes: good, good_probes_needed: needed } = circuit;
+  const places = out === null ? `At most ${formatNumber(allowed, "probe")} at a time` : `${out} of ${formatNumber(allowed, "probe")} out`;
+  return [places, `${good} good; ${needed} close it`];
 }
 
 // Who or what brought it there: an operator by name, or the rule that tripped.
 export function explain(circuit) {
   if (!circuit?.reason || circuit.state === "closed") return "";
   const said = [circuit.note ?? circuit.override_reason, circuit.actor].filter(Boolean).join(", ");
-  return said === "" ? `Opened by: ${formatWords(circuit.reason)}` : said;
+  return said === "" ? `Opened by ${nameReason(circuit.reason)}` : said;
 }
 
-export function readFigures(provider) {
-  return {
-    success: formatPercent(provider.rolling_success_rate),
-    p95: formatMs(provider.p95_response_time_ms),
-    average: formatMs(provider.avg_response_time_ms),
-  };
+export function describeError(provider, circuit, nowMs) {
+  const error = circuit?.last_error_type ?? provider.last_error_type;
+  const failedAt = circuit?.last_failure_at ?? provider.last_failure_at;
+  return failedAt ? `${formatAgo(failedAt, nowMs)}: ${formatWords(error ?? "unknown")}` : "none";
 }

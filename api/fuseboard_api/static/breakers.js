@@ -1,9 +1,9 @@
 // The row of breakers, one per provider. Cards stay and are changed in place: focus and screen readers follow them.
 
-import { drawBreaker } from "./breaker_drawing.js";
-import { describe, explain, nameLook, readFigures, readLook } from "./breaker_state.js";
-import { button, element, setAttribute, setText, show } from "./dom.js";
-import { formatAgo, formatWords } from "./format.js";
+import { drawBreaker, drawPlaces } from "./breaker_drawing.js";
+import { describe, describeError, describeProbes, explain, nameLook, readLook } from "./breaker_state.js";
+import { button, element, redraw, setAttribute, setText } from "./dom.js";
+import { formatMs, formatPercent } from "./format.js";
 import { listOrders } from "./order_list.js";
 
 export class Breakers {
@@ -19,8 +19,9 @@ export class Breakers {
     this.mayOrder = true;
   }
 
+  // In order of choice: name to name on the card.
   listNames() {
-    return this.providers.map((provider) => provider.name);
+    return new Map(this.providers.map((provider) => [provider.name, provider.display_name]));
   }
 
   setProviders(providers) {
@@ -59,27 +60,37 @@ export class Breakers {
       title: part("h3"),
       kind: part("span", { class: "kind" }),
       word: part("p", { class: "word" }),
-      sentence: part("p", { class: "sentence" }),
+      sentence: part("span"),
+      time: part("strong", { class: "time" }),
+      probes: part("p", { class: "probes" }),
       cause: part("p", { class: "cause" }),
       success: part("dd"),
       p95: part("dd"),
-      average: part("dd"),
       error: part("dd"),
+      history: button("History", () => this.askHistory(this.find(name)), { "data-order": "history", class: "quiet" }),
       buttons: part("div", { class: "buttons" }),
     };
     card.root = element(
       "li",
       { class: "card", "data-provider": name },
       element("div", { class: "card-head" }, card.title, card.kind),
-      card.picture,
-      element("div", { class: "card-state" }, card.word, card.sentence, card.cause),
       element(
-        "dl",
-        { class: "figures" },
-        element("div", {}, element("dt", {}, "Success, 10 min"), card.success),
-        element("div", {}, element("dt", {}, "p95"), card.p95),
-        element("div", {}, element("dt", {}, "Average"), card.average),
-        element("div", { class: "wide" }, element("dt", {}, "Last error"), card.error),
+        "div",
+        { class: "mount" },
+        card.picture,
+        element("div", { class: "plate" }, card.word, element("p", {}, card.sentence, card.time), card.probes, card.cause),
+      ),
+      element(
+        "div",
+        { class: "facts" },
+        element(
+          "dl",
+          { class: "figures" },
+          element("div", {}, element("dt", {}, "Success, 10 min"), card.success),
+          element("div", {}, element("dt", {}, "p95"), card.p95),
+          element("div", { class: "wide" }, element("dt", {}, "Last error"), card.error),
+        ),
+        card.history,
       ),
       card.buttons,
     );
@@ -91,15 +102,17 @@ export class Breakers {
     const look = readLook(provider, circuit);
     this.drawLook(card, provider, look);
     setText(card.title, provider.display_name);
+    setAttribute(card.title, "title", provider.display_name);
     setText(card.kind, provider.provider_type);
-    setText(card.sentence, describe(look, circuit, provider, nowMs));
+    const [sentence, time] = describe(look, circuit, provider, nowMs);
+    setText(card.sentence, time ? `${sentence} ` : sentence);
+    setText(card.time, time ? `${time}.` : "");
+    drawProbes(card.probes, describeProbes(look, circuit), circuit);
     setText(card.cause, explain(circuit));
-    show(card.cause, card.cause.textContent !== "");
-    const figures = readFigures(provider);
-    setText(card.success, figures.success);
-    setText(card.p95, figures.p95);
-    setText(card.average, figures.average);
-    setText(card.error, readLastError(provider, circuit, nowMs));
+    setText(card.success, formatPercent(provider.rolling_success_rate));
+    setText(card.p95, formatMs(provider.p95_response_time_ms));
+    setText(card.error, describeError(provider, circuit, nowMs));
+    setAttribute(card.history, "aria-label", `History: ${provider.display_name}`);
     this.drawButtons(card, provider, circuit, look);
   }
 
@@ -115,7 +128,7 @@ export class Breakers {
   drawButtons(card, provider, circuit, look) {
     const orders = this.mayOrder ? listOrders(look, circuit) : [];
     const wanted = orders.map((order) => order.name).join(" ");
-    if (card.orders === wanted && card.buttons.childElementCount > 0) return;
+    if (card.orders === wanted) return;
     const hadFocus = card.buttons.contains(document.activeElement);
     card.orders = wanted;
     const name = provider.display_name;
@@ -125,11 +138,8 @@ export class Breakers {
           "aria-label": `${order.label}: ${name}`, "data-order": order.name, class: order.isGrave ? "grave" : null,
         }),
       ),
-      button("History", () => this.askHistory(this.find(provider.name)), {
-        "aria-label": `History: ${name}`, "data-order": "history", class: "quiet",
-      }),
     );
-    if (hadFocus) card.buttons.firstElementChild.focus();
+    if (hadFocus) (card.buttons.firstElementChild ?? card.history).focus();
   }
 
   find(name) {
@@ -137,8 +147,7 @@ export class Breakers {
   }
 }
 
-function readLastError(provider, circuit, nowMs) {
-  const error = circuit?.last_error_type ?? provider.last_error_type;
-  const failedAt = circuit?.last_failure_at ?? provider.last_failure_at;
-  return failedAt ? `${formatWords(error ?? "unknown")}, ${formatAgo(failedAt, nowMs)}` : "none";
+function drawProbes(place, texts, circuit) {
+  const parts = texts.map((text, position) => element("span", {}, position === 0 ? drawPlaces(circuit) : null, text));
+  redraw(place, ...parts);
 }

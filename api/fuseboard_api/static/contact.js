@@ -11,7 +11,8 @@ export class Contact {
     this.troublePlace = troublePlace;
     this.mode = "polling";
     this.heardAt = null;
-    this.trouble = "";
+    // what was asked for and could not be had
+    this.troubles = new Map();
   }
 
   setMode(mode) {
@@ -19,23 +20,31 @@ export class Contact {
     this.draw();
   }
 
-  noteAnswer() {
+  noteAnswer(question) {
     this.heardAt = Date.now();
-    this.trouble = "";
+    this.troubles.delete(question);
     this.draw();
   }
 
-  noteTrouble(message) {
-    this.trouble = message;
+  // The time is that of the first failure: a text that stays the same is not read out again at every try.
+  noteTrouble(question, { message, status }) {
+    const known = this.troubles.get(question);
+    const since = this.heardAt ? ` What you see is as of ${formatClock(this.heardAt)}.` : "";
+    if (known?.message !== message) this.troubles.set(question, { message, isAway: status === 0, text: `${message}${since}` });
+    this.draw();
+  }
+
+  forget() {
+    this.troubles.clear();
     this.draw();
   }
 
   draw() {
-    const mode = this.trouble ? "lost" : this.mode;
+    const [trouble] = this.troubles.values();
+    const mode = trouble?.isAway ? "lost" : this.mode;
     setAttribute(this.place, "data-mode", mode);
     setText(this.place, WORDS[mode]);
-    const since = this.heardAt ? ` What you see is as of ${formatClock(this.heardAt)}.` : "";
-    setText(this.troublePlace, this.trouble ? `${this.trouble}${since}` : "");
-    show(this.troublePlace, this.trouble !== "");
+    setText(this.troublePlace, trouble?.text ?? "");
+    show(this.troublePlace, Boolean(trouble));
   }
 }

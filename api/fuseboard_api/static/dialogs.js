@@ -2,6 +2,7 @@
 // back.
 
 import { get, post, readServerMs } from "./api.js";
+import { nameReason } from "./breaker_state.js";
 import { button, element, makeScroller, makeTable, setText } from "./dom.js";
 import { formatDuration, formatMoment, formatWords } from "./format.js";
 
@@ -58,10 +59,10 @@ export async function showHistory(provider) {
 }
 
 const HISTORY_COLUMNS = [
-  { title: "Time", read: (row) => formatMoment(row.occurred_at) },
+  { title: "Time", isTime: true, read: (row) => formatMoment(row.occurred_at) },
   { title: "State", read: (row) => formatWords(row.to_state) },
   { title: "Lasted", read: (row) => (row.lasted_seconds === null ? "until now" : formatDuration(row.lasted_seconds)) },
-  { title: "Why", read: (row) => [formatWords(row.reason), row.note].filter(Boolean).join(": ") },
+  { title: "Why", read: (row) => [nameReason(row.reason), row.note].filter(Boolean).join(": ") },
   { title: "Calls, bad", read: (row) => (row.calls === null ? "" : `${row.calls}, ${row.bad}`) },
   { title: "By", read: (row) => row.actor ?? "" },
 ];

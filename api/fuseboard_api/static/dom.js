@@ -23,15 +23,29 @@ export function setAttribute(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+// Puts in new content where it differs; focus and how far somebody has scrolled stay.
+export function redraw(place, ...children) {
+  const old = [...place.childNodes];
+  if (old.length === children.length && children.every((child, position) => child.isEqualNode(old[position]))) return;
+  const list = () => [...place.querySelectorAll(".scroller, summary")];
+  const kept = list().map((node) => [node === document.activeElement, node.scrollLeft, node.scrollTop]);
+  place.replaceChildren(...children);
+  list().forEach((node, position) => {
+    const [hadFocus, left, top] = kept[position] ?? [false, 0, 0];
+    node.scrollTo(left, top);
+    if (hadFocus) node.focus({ preventScroll: true });
+  });
+}
+
 export function button(text, onClick, attributes = {}) {
   const made = element("button", { type: "button", ...attributes }, text);
   made.addEventListener("click", onClick);
   return made;
 }
 
-// `columns`: [{title, isNumber, read: row => text or node}]
+// `columns`: [{title, isNumber, isTime, read: row => text or node}]
 export function makeTable(caption, columns, rows) {
-  const mark = (column) => (column.isNumber ? { class: "number" } : {});
+  const mark = ({ isNumber, isTime }) => ({ class: isNumber ? "number" : isTime ? "time-of" : null });
   const head = columns.map((column) => element("th", { scope: "col", ...mark(column) }, column.title));
   const body = rows.map((row) =>
     element("tr", {}, ...columns.map((column) => element("td", mark(column), column.read(row)))),

@@ -1,6 +1,6 @@
 // Who fell back to whom, and the last failures.
 
-import { drawing, element, makeScroller, makeTable } from "./dom.js";
+import { drawing, element, makeScroller, makeTable, redraw } from "./dom.js";
 import { formatCount, formatMoment, formatMs, formatWords } from "./format.js";
 
 const FLOW_COLUMNS = [
@@ -10,7 +10,7 @@ const FLOW_COLUMNS = [
   { title: "Share", read: (row) => drawBar(row.share) },
 ];
 const FAILURE_COLUMNS = [
-  { title: "Time", read: (row) => formatMoment(row.occurred_at) },
+  { title: "Time", isTime: true, read: (row) => formatMoment(row.occurred_at) },
   { title: "Provider", read: (row) => row.provider },
   { title: "Model", read: (row) => row.model ?? "" },
   { title: "Status", read: (row) => [formatWords(row.status), row.http_status].filter(Boolean).join(" ") },
@@ -20,20 +20,20 @@ const FAILURE_COLUMNS = [
 
 export function drawFlows(place, flows) {
   if (flows.length === 0) {
-    place.replaceChildren(element("p", { class: "empty" }, "No call fell back to another provider."));
+    redraw(place, element("p", { class: "empty" }, "No call fell back to another provider."));
     return;
   }
   const most = Math.max(...flows.map((flow) => flow.requests));
   const rows = flows.map((flow) => ({ ...flow, share: flow.requests / most }));
-  place.replaceChildren(makeScroller("Fallbacks", makeTable("Who fell back to whom", FLOW_COLUMNS, rows)));
+  redraw(place, makeScroller("Fallbacks", makeTable("Who fell back to whom", FLOW_COLUMNS, rows)));
 }
 
 export function drawFailures(place, failures) {
   if (failures.length === 0) {
-    place.replaceChildren(element("p", { class: "empty" }, "No failure in the raw requests that are kept."));
+    redraw(place, element("p", { class: "empty" }, "No failure in the raw requests that are kept."));
     return;
   }
-  place.replaceChildren(makeScroller("Recent failures", makeTable("Recent failures", FAILURE_COLUMNS, failures)));
+  redraw(place, makeScroller("Recent failures", makeTable("Recent failures", FAILURE_COLUMNS, failures)));
 }
 
 function drawBar(share) {

@@ -1,7 +1,11 @@
 // Numbers, money and times as people read them.
 
 const NOTHING = "–";
+// from how many seconds on, which unit has how many seconds
+const AGES = [[172800, 86400, "days"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
 const counts = new Intl.NumberFormat("en");
+const compactUsd = new Intl.NumberFormat("en", { style: "currency", currency: "USD", notation: "compact", maximumFractionDigits: 1 });
+const wholeUsd = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const moment = new Intl.DateTimeFormat([], {
@@ -31,11 +35,20 @@ export function formatUsd(value) {
   }).format(amount);
 }
 
+// For the axis of a chart.
+export function formatCompactUsd(value) {
+  return Math.abs(value) < 1000 ? formatUsd(value) : compactUsd.format(value);
+}
+
+export function formatWholeUsd(value) {
+  return wholeUsd.format(value);
+}
+
 export function formatPercent(value) {
   if (value === null || value === undefined) return NOTHING;
   // what failed once in a million calls is not 100 %
   const shown = value < 100 && value > 99.9 ? Math.floor(value * 100) / 100 : Math.round(value * 10) / 10;
-  return `${shown}\u00a0%`;
+  return `${Number.isInteger(shown) && shown % 100 !== 0 ? shown.toFixed(1) : shown}\u00a0%`;
 }
 
 export function formatMs(value) {
@@ -54,17 +67,21 @@ export function formatDuration(seconds) {
 }
 
 export function formatAgo(time, nowMs) {
-  if (!time) return "never";
   const seconds = (nowMs - Date.parse(time)) / 1000;
-  return seconds < 5 ? "just now" : `${formatDuration(seconds)} ago`;
+  if (seconds < 5) return "just now";
+  const [, length, unit] = AGES.find(([least]) => seconds >= least);
+  return `${Math.floor(seconds / length)} ${unit} ago`;
 }
 
 export function formatClock(time) {
   return clock.format(new Date(time));
 }
 
+// Of today the time of day is enough.
 export function formatMoment(time) {
-  return time ? moment.format(new Date(time)) : NOTHING;
+  if (!time) return NOTHING;
+  const at = new Date(time);
+  return (at.toDateString() === new Date().toDateString() ? clock : moment).format(at);
 }
 
 export function formatHour(time) {

@@ -17,6 +17,7 @@ async function begin() {
 
 function openLogin(message) {
   board.stop();
+  document.title = "Fuseboard";
   document.querySelector("dialog")?.close();
   show(find("board"), false);
   show(find("login"), true);
@@ -29,7 +30,8 @@ function openBoard(session) {
   show(find("board"), true);
   setText(find("who"), `${session.name}, ${session.scope}`);
   board.breakers.setMayOrder(session.scope === "admin");
-  board.start();
+  // one that was opened in the background waits until somebody looks
+  if (!document.hidden) board.start();
 }
 
 async function logIn(event) {
@@ -52,7 +54,7 @@ async function logOut() {
     await post("/logout");
     openLogin("You are logged out.");
   } catch (error) {
-    board.contact.noteTrouble(error.message);
+    board.contact.noteTrouble("/logout", error);
   }
 }
 

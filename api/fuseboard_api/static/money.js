@@ -1,17 +1,19 @@
 // The money: today, the period, what Claude would have cost, what was saved.
 
-import { makeScroller, makeTable, setAttribute, setText, show } from "./dom.js";
-import { formatCount, formatPercent, formatUsd } from "./format.js";
+import { makeScroller, makeTable, redraw, setAttribute, setText, show } from "./dom.js";
+import { formatCount, formatPercent, formatUsd, formatWholeUsd } from "./format.js";
 
 const find = (id) => document.getElementById(id);
+// from there on cents only make a figure hard to read
+const CENTS_BELOW_USD = 100000;
 const COLUMNS = [
   { title: "Provider", read: (row) => row.display_name },
-  { title: "Requests", isNumber: true, read: (row) => formatCount(row.requests) },
-  { title: "Success", isNumber: true, read: (row) => formatPercent(row.success_rate) },
-  { title: "Tokens", isNumber: true, read: (row) => formatCount(row.total_tokens) },
   { title: "Cost", isNumber: true, read: readCost },
   { title: "On Claude", isNumber: true, read: (row) => formatUsd(row.hypothetical_claude_cost_usd) },
   { title: "Saved", isNumber: true, read: (row) => formatUsd(row.savings_usd) },
+  { title: "Requests", isNumber: true, read: (row) => formatCount(row.requests) },
+  { title: "Success", isNumber: true, read: (row) => formatPercent(row.success_rate) },
+  { title: "Tokens", isNumber: true, read: (row) => formatCount(row.total_tokens) },
 ];
 
 export function drawToday(health) {
@@ -28,11 +30,11 @@ export function drawCosts(costs, days) {
   show(find("cost-gaps"), find("cost-gaps").textContent !== "");
   const rows = costs.providers;
   show(find("cost-table"), rows.length > 0);
-  find("cost-table").replaceChildren(makeScroller("Cost by provider", makeTable(`Cost by provider, ${days} days`, COLUMNS, rows)));
+  redraw(find("cost-table"), makeScroller("Cost by provider", makeTable(`Cost by provider, ${days} days`, COLUMNS, rows)));
 }
 
 function drawUsd(place, value) {
-  setText(place, formatUsd(value));
+  setText(place, Math.abs(Number(value)) < CENTS_BELOW_USD ? formatUsd(value) : formatWholeUsd(value));
   // every digit, for whoever has to compare
   setAttribute(place, "title", value === null ? "" : `${value} USD`);
 }
@@ -40,7 +42,7 @@ function drawUsd(place, value) {
 function readShare(costs) {
   if (costs.total_requests === 0) return "No requests yet";
   const served = `${formatCount(costs.local_requests)} of ${formatCount(costs.total_requests)} requests served locally`;
-  return costs.savings_percentage === null ? served : `${formatPercent(costs.savings_percentage)} of it; ${served}`;
+  return costs.savings_percentage === null ? served : `${formatPercent(costs.savings_percentage)} of the cost on Claude; ${served}`;
 }
 
 // Nothing but requests without a price is no cost of nothing.

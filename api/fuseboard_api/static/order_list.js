@@ -31,7 +31,7 @@ const reset = makeCircuitOrder("reset", "Reset", {
   title: (name) => `Reset the circuit of ${name}?`,
   effect: "The circuit closes as if new: all workers may call at once.",
 });
-const resetThrottle = makeCircuitOrder("reset-throttle", "Reset throttle", {
+const resetThrottle = makeCircuitOrder("reset-throttle", "Reset", {
   title: (name) => `Call ${name} again before the time it asked for?`,
   effect: "Forgets that the provider asked to be left alone. It may refuse again.",
 });
