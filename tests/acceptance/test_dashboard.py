@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
 from api_tools import ApiClient, make_api_token, open_client
@@ -21,6 +21,7 @@ from fuseboard_api.token_store import insert_login_code
 from fuseboard_api.tokens import find_token_id, hash_secret, make_secret
 from fuseboard_consumer.publisher import publish_circuits
 from fuseboard_producer import Producer, Router
+from fuseboard_producer.circuit_scripts import acquire_probe
 from fuseboard_schema.settings import Settings
 from queries import Database, fetch_row, fetch_value
 from waiting import wait_until
@@ -71,9 +72,15 @@ def make_failures(count: int, **fields: Any) -> list[dict[str, Any]]:  # noqa: A
     return [make_event(worker_id=f"w{number % 2}", **failed) for number in range(count)]
 
 
-def make_calls() -> list[dict[str, Any]]:
+def make_calls(at: datetime) -> list[dict[str, Any]]:
     return [
-        make_event(provider=provider, model=model, prompt_tokens=1000 + 37 * number, completion_tokens=11 * number + 1)
+        make_event(
+            provider=provider,
+            model=model,
+            occurred_at=at,
+            prompt_tokens=1000 + 37 * number,
+            completion_tokens=11 * number + 1,
+        )
         for provider, model in MODELS.items()
         for number in range(20)
     ]
@@ -85,6 +92,11 @@ def sum_cost(events: list[dict[str, Any]], *, as_claude: bool = False) -> Decima
         rate_in, rate_out = RATES["claude" if as_claude else event["provider"]]
         total += Decimal(event["prompt_tokens"] * rate_in + event["completion_tokens"] * rate_out) / 1_000_000
     return total
+
+
+def sum_cost_today(events: list[dict[str, Any]], at: datetime) -> Decimal:
+    """Sum what calls of one moment cost today, which may have become yesterday."""
+    return sum_cost(events) if at.date() == datetime.now(UTC).date() else Decimal(0)
 
 
 def store(redis: Redis, settings: Settings, events: list[dict[str, Any]]) -> None:
@@ -152,6 +164,31 @@ def test_a_breaker_trips_before_ones_eyes_and_becomes_half_open(
     assert board.page.evaluate("window.isSamePage")
 
 
+def test_a_half_open_breaker_shows_its_probes_as_they_go_out(
+    board: Board, token: str, settings: Settings, redis_client: Redis, connection: Database
+) -> None:
+    connection.execute(
+        "UPDATE llm_provider_health SET state = 'open', epoch = 4, open_until = now() WHERE provider = 'ollama'"
+    )
+    publish_circuits(connection, redis_client, settings.namespace)
+    board.log_in(token)
+    probes = board.card("ollama").locator(".probes")
+    expect(probes).to_contain_text("0 of 3 probes out")
+    expect(probes).to_contain_text("0 good; 2 close it")
+
+    for lease_id in ("one", "other"):
+        assert acquire_probe(redis_client, settings.namespace, "ollama", lease_id).admission == "probe"
+    expect(probes).to_contain_text("2 of 3 probes out")
+    assert probes.locator("circle.filled").count() == 2
+
+    good = {"circuit_epoch": 4, "admission": "probe"}
+    store(redis_client, settings, [make_event(provider="ollama", lease_id="one", **good)])
+    expect(probes).to_contain_text("1 good; 2 close it")
+    store(redis_client, settings, [make_event(provider="ollama", lease_id="other", **good)])
+    board.wait_for_look("ollama", "closed")
+    expect(probes).to_be_hidden()
+
+
 def test_disabling_a_provider_on_the_board_reaches_a_worker(
     board: Board, token: str, settings: Settings, redis_client: Redis, connection: Database, tmp_path: Path
 ) -> None:
@@ -214,12 +251,13 @@ def test_every_state_has_a_word_of_its_own(board: Board, token: str, connection:
 def test_the_money_on_the_board_is_the_sum_of_the_calls(
     board: Board, token: str, settings: Settings, redis_client: Redis
 ) -> None:
-    calls = make_calls()
+    at = datetime.now(UTC)
+    calls = make_calls(at)
     store(redis_client, settings, calls)
 
     board.log_in(token)
 
-    wait_until(lambda: read_figure(board, "cost-today") == sum_cost(calls))
+    wait_until(lambda: read_figure(board, "cost-today") == sum_cost_today(calls, at))
     wait_until(lambda: read_figure(board, "cost-period") == sum_cost(calls))
     assert read_figure(board, "cost-claude") == sum_cost(calls, as_claude=True)
     assert read_figure(board, "savings-period") == sum_cost(calls, as_claude=True) - sum_cost(calls)
@@ -235,17 +273,20 @@ def test_new_calls_reach_the_figures_without_reloading(
 ) -> None:
     board.log_in(token)
     wait_until(lambda: read_figure(board, "cost-today") == 0)
-    calls = make_calls()
+    at = datetime.now(UTC)
+    calls = make_calls(at)
 
     store(redis_client, settings, calls)
 
-    wait_until(lambda: read_figure(board, "cost-today") == sum_cost(calls))
+    wait_until(lambda: read_figure(board, "cost-today") == sum_cost_today(calls, at))
+    wait_until(lambda: read_figure(board, "cost-period") == sum_cost(calls))
 
 
 def test_trends_show_the_same_requests_by_hour_and_by_day(
     board: Board, token: str, settings: Settings, redis_client: Redis
 ) -> None:
-    store(redis_client, settings, [*make_calls(), *make_failures(2)])
+    at = datetime.now(UTC)
+    store(redis_client, settings, [*make_calls(at), *make_failures(2, occurred_at=at)])
     board.log_in(token)
     charts = board.page.locator("#trends figure")
 
@@ -271,6 +312,8 @@ def test_what_needs_somebody_is_shown_with_what_to_do(
     expect(to_do).to_contain_text("mistral-large")
     expect(to_do).to_contain_text("1 event rejected")
     expect(to_do).to_contain_text('{"provider": "claude"}')
+    for command in ("fuseboard prices reprice", "fuseboard rejected replay --all"):
+        expect(to_do).to_contain_text(command)
     expect(board.page.locator("#cost-table")).to_contain_text("1 unpriced")
     expect(board.page.locator("#failures")).to_contain_text("ConnectError")
     expect(board.page.locator("#flows tbody tr")).to_have_count(1)
@@ -318,3 +361,29 @@ def test_the_board_says_that_the_server_is_away_and_keeps_what_it_showed(
     expect(board.page.locator("#contact")).to_have_text("No contact")
     expect(board.card("ollama")).to_contain_text("Closed")
     board.page.close()
+
+
+def test_one_part_that_cannot_be_had_is_said_once_and_is_no_lost_contact(board: Board, token: str) -> None:
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "busy: try again"}')
+
+    board.page.route("**/api/llm/unpriced", refuse)
+    board.page.clock.install()
+    board.log_in(token)
+    trouble = board.page.locator("#trouble")
+    expect(trouble).to_contain_text("busy: try again")
+    board.page.evaluate(
+        "window.changes = 0; new MutationObserver(() => { changes += 1 }).observe("
+        "document.querySelector('#trouble'), { childList: true, characterData: true, attributes: true, subtree: true })"
+    )
+
+    for path in ("unpriced", "costs", "unpriced"):
+        with board.page.expect_response(f"**/api/llm/{path}*"):
+            board.page.clock.run_for(10_000)
+
+    assert board.page.evaluate("window.changes") == 0
+    expect(board.page.locator("#contact")).to_have_text("Live")
+    board.page.unroute("**/api/llm/unpriced")
+    board.page.clock.run_for(60_000)
+    expect(trouble).to_be_hidden()
+    board.complaints.clear()

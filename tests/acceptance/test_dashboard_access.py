@@ -1,6 +1,7 @@
 """The fuse board for everybody: without a mouse, with a screen reader, on a phone, in the dark, offline."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,10 @@ def test_orders_can_be_given_without_a_mouse(browser: Browser, api: ApiClient, t
 
     board.page.keyboard.press("Enter")
     expect(dialog.get_by_label("Reason")).to_be_focused()
+    for _ in range(6):
+        board.page.keyboard.press("Tab")
+        # after the dialog's last button come the browser's own, for which the body stands
+        assert board.page.evaluate("document.activeElement.closest('#board') === null")
     board.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(button).to_be_focused()
@@ -127,6 +132,54 @@ def test_with_no_data_the_board_says_so_everywhere(browser: Browser, api: ApiCli
     expect(page.locator("#flows")).to_have_text("No call fell back to another provider.")
     expect(page.locator("#failures")).to_contain_text("No failure")
     expect(page.locator("#to-do")).to_be_hidden()
+    expect(page.locator("#first-steps")).to_contain_text("No call was recorded yet")
+    page.close()
+
+
+def test_renewed_figures_take_away_neither_focus_nor_place(
+    browser: Browser, api: ApiClient, token: str, settings: Settings, redis_client: Redis
+) -> None:
+    now = datetime.now(UTC)
+    hours = [make_event(occurred_at=now - timedelta(hours=hour)) for hour in range(40)]
+    add_entry(redis_client, settings.namespace, hours)
+    drain_all(redis_client, settings)
+    board = Board(browser, api.origin)
+    board.log_in(token)
+    table = board.page.get_by_role("group", name="Trends as a table")
+    board.page.get_by_text("The same as a table").focus()
+    board.page.keyboard.press("Enter")
+    table.evaluate("table => { table.scrollTop = 120; table.isOld = true }")
+
+    add_entry(redis_client, settings.namespace, [make_event() for _ in range(7)])
+    drain_all(redis_client, settings)
+    expect(board.page.locator("#trends figure")).to_contain_text("47 in all", timeout=30_000)
+
+    assert table.evaluate("table => [table.isOld, table.scrollTop]") == [None, 120]
+    expect(board.page.get_by_text("The same as a table")).to_be_focused()
+    board.page.close()
+
+
+def test_a_hidden_page_asks_for_nothing(browser: Browser, api: ApiClient, token: str) -> None:
+    board = Board(browser, api.origin)
+    page = board.page
+    page.clock.install()
+    board.log_in(token)
+    hide = """isHidden => {
+        Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_response("**/api/llm/unpriced"):
+        page.clock.run_for(60_000)
+
+    page.evaluate(hide, True)
+    page.wait_for_load_state("networkidle")
+    board.asked.clear()
+    page.clock.run_for(600_000)
+
+    assert page.evaluate("document.hidden")
+    assert board.asked == set()
+    with page.expect_request("**/api/llm/events"), page.expect_request("**/api/llm/health"):
+        page.evaluate(hide, False)
     page.close()
 
 

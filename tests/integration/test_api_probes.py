@@ -1,5 +1,7 @@
 """The probes of half-open circuits over HTTP: those that are out by Redis, those that were good by the database."""
 
+import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,31 @@ def test_a_circuit_that_an_order_holds_has_no_probes(api: ApiClient, connection:
     connection.execute("SELECT llm_force_circuit_open('ollama', 'anna', 'driver update')")
 
     assert read_probes(api) == (None, None, None, None)
+
+
+def test_those_who_look_on_are_told_when_a_probe_goes_out(
+    api: ApiClient, connection: Database, redis_client: Redis, namespace: str
+) -> None:
+    connection.execute(HALF_OPEN.encode())
+    publish_circuits(connection, redis_client, namespace)
+
+    with api.stream("GET", "/api/llm/events") as response:
+        told = (json.loads(line.removeprefix("data: ")) for line in response.iter_lines() if '"circuits"' in line)
+        out = ({row["provider"]: row["probes_out"] for row in event["circuits"]}["ollama"] for event in told)
+        assert next(out) == 0
+        assert acquire_probe(redis_client, namespace, "ollama", "one").admission == "probe"
+        assert next(out) == 1
+
+
+def test_a_redis_that_never_answers_keeps_no_circuit_back(
+    database_url: str, tmp_path: Path, token: str, connection: Database
+) -> None:
+    connection.execute(HALF_OPEN.encode())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        settings = make_settings(database_url, url, "silent", FUSEBOARD_SPOOL_DIR=str(tmp_path))
+        with open_client(settings, token) as api:
+            assert read_probes(api) == (None, 3, 1, 2)
 
 
 def test_without_redis_the_circuits_are_told_all_the_same(

@@ -67,7 +67,7 @@ function drawChart(provider, points, { asked, measure, scale, grain }) {
       role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none",
       "aria-label": `${provider}: ${asked.label} by ${grain}, ${points[0].label} to ${points.at(-1).label}: ${summary}`,
     },
-    drawing("path", { d: `M0 ${HEIGHT / 2}H${WIDTH}`, class: "middle" }),
+    scale.least < 0 ? null : drawing("path", { d: `M0 ${HEIGHT / 2}H${WIDTH}`, class: "middle" }),
     ...points.map((point, slot) => drawBar(point, slot, WIDTH / points.length, { asked, measure, scale })),
     drawing("path", { d: `M0 ${ground}H${WIDTH}`, class: "ground" }),
   );
