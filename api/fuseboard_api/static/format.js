@@ -54,6 +54,7 @@ export function formatPercent(value) {
 export function formatMs(value) {
   if (value === null || value === undefined) return NOTHING;
   if (value < 1000) return `${Math.round(value)} ms`;
+  if (value >= 120000) return formatDuration(value / 1000);
   return `${(value / 1000).toFixed(value < 10000 ? 2 : 1)} s`;
 }
 

@@ -1,6 +1,6 @@
 // The money: today, the period, what Claude would have cost, what was saved.
 
-import { makeScroller, makeTable, redraw, setAttribute, setText, show } from "./dom.js";
+import { element, makeScroller, makeTable, redraw, setAttribute, setText, show } from "./dom.js";
 import { formatCount, formatPercent, formatUsd, formatWholeUsd } from "./format.js";
 
 const find = (id) => document.getElementById(id);
@@ -49,7 +49,8 @@ function readShare(costs) {
 function readCost(row) {
   if (row.unpriced_requests === 0) return formatUsd(row.cost_usd);
   const unpriced = `${formatCount(row.unpriced_requests)} unpriced`;
-  return row.unpriced_requests === row.requests ? unpriced : `${formatUsd(row.cost_usd)} + ${unpriced}`;
+  if (row.unpriced_requests === row.requests) return unpriced;
+  return element("span", {}, `${formatUsd(row.cost_usd)} `, element("span", { class: "aside" }, `+ ${unpriced}`));
 }
 
 // A figure that leaves something out says so.

@@ -53,7 +53,7 @@ function makeRest(count, thing, command) {
 
 // An option that is broken at its hyphens cannot be read.
 function splitCommand(command, position) {
-  const words = command.split(" ").flatMap((word) => [" ", element("span", {}, word)]);
+  const words = command.split(" ").flatMap((word) => [" ", element("span", { class: "whole" }, word)]);
   return [position === 0 ? "" : "\n", ...words.slice(1)];
 }
 
