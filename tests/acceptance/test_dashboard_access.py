@@ -1,4 +1,4 @@
-"""The fuse board for everybody: without a mouse, with a screen reader, on a phone, in the dark, offline."""
+"""The fuse board for everybody: in and out, without a mouse, with a screen reader, on a phone, in the dark, offline."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
 from api_tools import ApiClient, make_api_token, open_client
@@ -14,8 +14,11 @@ from browser import Board, run_browser
 from consumers import drain_all, make_settings, shorten_waits
 from events import add_entry, make_event
 from fuseboard_api import event_feed
+from fuseboard_api.failures import FAILURES_MAX
+from fuseboard_api.token_store import insert_login_code
+from fuseboard_api.tokens import find_token_id, hash_secret, make_secret
 from fuseboard_schema.settings import Settings
-from queries import Database
+from queries import Database, fetch_value
 
 WINDOWS: dict[str, dict[str, Any]] = {
     "light": {},
@@ -48,7 +51,15 @@ def api(settings: Settings) -> Iterator[ApiClient]:
 
 @pytest.fixture
 def token(connection: Database) -> str:
-    return make_api_token(connection, "admin")
+    return make_api_token(connection, "admin", name="anna")
+
+
+@pytest.fixture
+def board(browser: Browser, api: ApiClient) -> Iterator[Board]:
+    opened = Board(browser, api.origin)
+    yield opened
+    opened.page.close()
+    assert opened.complaints == []
 
 
 @pytest.fixture
@@ -67,6 +78,80 @@ def full_installation(connection: Database, settings: Settings, redis_client: Re
         "UPDATE llm_provider_health SET state = 'open', open_until = now() + CASE provider WHEN 'claude'"
         " THEN interval '1 hour' ELSE interval '-1 minute' END WHERE provider IN ('claude', 'ollama')"
     )
+
+
+def test_a_token_opens_the_board_and_logging_out_closes_it(board: Board, token: str) -> None:
+    board.log_in(token)
+
+    expect(board.page.locator("#who")).to_have_text("anna, admin")
+    assert board.page.evaluate("document.cookie + JSON.stringify(localStorage)") == "{}"
+    board.page.get_by_role("button", name="Log out").click()
+    expect(board.page.get_by_label("Token")).to_be_focused()
+    board.page.reload()
+    expect(board.page.locator("#login")).to_be_visible()
+    expect(board.page.locator("#board")).to_be_hidden()
+
+
+def test_a_wrong_token_is_refused_in_words(board: Board) -> None:
+    board.page.get_by_label("Token").fill("fuseboard_0_wrong")
+    board.page.get_by_label("Token").press("Enter")
+
+    expect(board.page.get_by_role("alert")).to_contain_text("not known here")
+
+
+def test_a_session_that_may_only_read_is_offered_no_orders(board: Board, connection: Database) -> None:
+    board.log_in(make_api_token(connection, "read"))
+
+    assert set(board.page.locator(".card button").all_text_contents()) == {"History"}
+
+
+def test_a_revoked_token_ends_the_session_on_the_board(board: Board, token: str, connection: Database) -> None:
+    board.log_in(token)
+
+    connection.execute("UPDATE fuseboard_tokens SET revoked_at = now()")
+
+    expect(board.page.locator("#login")).to_be_visible(timeout=30_000)
+    expect(board.page.locator("#login-wrong")).to_contain_text("session is over")
+    assert fetch_value(connection, "SELECT count(*) FROM fuseboard_tokens WHERE revoked_at IS NOT NULL") == 1
+
+
+def test_the_board_says_that_the_server_is_away_and_keeps_what_it_showed(
+    browser: Browser, settings: Settings, token: str
+) -> None:
+    with open_client(settings) as client:
+        board = Board(browser, client.origin)
+        board.log_in(token)
+
+    expect(board.page.locator("#trouble")).to_contain_text("cannot be reached", timeout=30_000)
+    expect(board.page.locator("#contact")).to_have_text("No contact")
+    expect(board.card("ollama")).to_contain_text("Closed")
+    board.page.close()
+
+
+def test_one_part_that_cannot_be_had_is_said_once_and_is_no_lost_contact(board: Board, token: str) -> None:
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "busy: try again"}')
+
+    board.page.route("**/api/llm/unpriced", refuse)
+    board.page.clock.install()
+    board.log_in(token)
+    trouble = board.page.locator("#trouble")
+    expect(trouble).to_contain_text("busy: try again")
+    board.page.evaluate(
+        "window.changes = 0; new MutationObserver(() => { changes += 1 }).observe("
+        "document.querySelector('#trouble'), { childList: true, characterData: true, attributes: true, subtree: true })"
+    )
+
+    for path in ("unpriced", "costs", "unpriced"):
+        with board.page.expect_response(f"**/api/llm/{path}*"):
+            board.page.clock.run_for(10_000)
+
+    assert board.page.evaluate("window.changes") == 0
+    expect(board.page.locator("#contact")).to_have_text("Live")
+    board.page.unroute("**/api/llm/unpriced")
+    board.page.clock.run_for(60_000)
+    expect(trouble).to_be_hidden()
+    board.complaints.clear()
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -201,3 +286,20 @@ def test_the_page_has_no_script_or_style_in_itself() -> None:
     assert " style=" not in page
     assert " onclick=" not in page
     assert page.count("<script") == page.count('<script type="module" src="/static/')
+
+
+def test_the_login_link_opens_the_board_whatever_another_page_tried(
+    browser: Browser, board: Board, api: ApiClient, token: str, connection: Database
+) -> None:
+    code = make_secret()
+    insert_login_code(connection, hash_secret(code), find_token_id(token) or "", timedelta(minutes=10))
+    stranger = browser.new_page()
+    parts = [f'<{kind} src="{api.origin}/login?code={n}">' for n in range(FAILURES_MAX) for kind in ("img", "script")]
+    stranger.set_content("".join(f"{part}</script>" for part in parts) + f'<iframe src="{api.origin}/login?code=x">')
+    stranger.wait_for_load_state("networkidle")
+    stranger.close()
+
+    board.page.goto(f"{api.origin}/login?code={code}")
+
+    expect(board.page.locator("#who")).to_have_text("anna, admin")
+    assert board.page.url == f"{api.origin}/"
