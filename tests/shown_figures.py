@@ -27,7 +27,7 @@ def check_money(board: Board, sent: Sent, today: date) -> None:
     check_figure(board, "savings-period", of_period["estimated_savings_usd"])
     served = f"{of_period['local_requests']:,} of {of_period['total_requests']:,} requests served locally"
     expect(board.page.locator("#savings-share")).to_have_text(
-        f"{round_percent(of_period['savings_percentage'])} of it; {served}"
+        f"{round_percent(of_period['savings_percentage'])} of the cost on Claude; {served}"
     )
 
 
@@ -42,22 +42,22 @@ def check_providers(board: Board, providers: list[Row], figures: Mapping[object,
         expected.append(
             [
                 row["display_name"],
-                f"{own['requests']:,}",
-                round_percent(own["success_rate"]),
-                f"{own['total_tokens']:,}",
                 " + ".join(cost + unpriced),
                 round_usd(own["hypothetical_claude_cost_usd"]),
                 round_usd(own["savings_usd"]),
+                f"{own['requests']:,}",
+                round_percent(own["success_rate"]),
+                f"{own['total_tokens']:,}",
             ]
         )
     assert read_cells(board, "#cost-table", 7) == expected
 
 
-def check_trends(board: Board, names: list[str], figures: Mapping[object, Figures]) -> None:
+def check_trends(board: Board, names: Mapping[str, str], figures: Mapping[object, Figures]) -> None:
     """Check what the hours and the days of each provider sum up to."""
     for grain in ("hour", "day"):
         for measure, show in (("requests", "{:,}".format), ("cost_usd", round_usd), ("savings_usd", round_usd)):
-            captions = [f"{name} {show(figures[name][measure])} in all" for name in names]
+            captions = [f"{shown} {show(figures[name][measure])} in all" for name, shown in names.items()]
             board.page.locator("#grain").select_option(grain)
             board.page.locator("#measure").select_option(measure)
             expect(board.page.locator("#trends figcaption")).to_have_text(captions, timeout=PATIENCE_MS)
@@ -108,4 +108,4 @@ def round_usd(amount: Decimal) -> str:
 def round_percent(percent: Decimal) -> str:
     """Round to a tenth of a percent, but nothing up to 100."""
     shown = math.floor(percent * 100) / 100 if 99.9 < percent < 100 else math.floor(percent * 10 + Decimal("0.5")) / 10
-    return f"{shown:g}\u00a0%"
+    return f"{shown:g}\u00a0%" if shown % 1 or shown % 100 == 0 else f"{shown:.1f}\u00a0%"

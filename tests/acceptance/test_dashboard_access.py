@@ -279,15 +279,6 @@ def test_the_page_asks_nobody_but_its_own_server(browser: Browser, api: ApiClien
     assert board.complaints == []
 
 
-def test_the_page_has_no_script_or_style_in_itself() -> None:
-    page = (Path(__file__).parents[2] / "api/fuseboard_api/static/index.html").read_text()
-
-    assert "<style" not in page
-    assert " style=" not in page
-    assert " onclick=" not in page
-    assert page.count("<script") == page.count('<script type="module" src="/static/')
-
-
 def test_the_login_link_opens_the_board_whatever_another_page_tried(
     browser: Browser, board: Board, api: ApiClient, token: str, connection: Database
 ) -> None:

@@ -248,7 +248,7 @@ def check_board(place: Place, today: date) -> None:
         board.log_in(place.token)
         shown_figures.check_money(board, place.sent, today)
         shown_figures.check_providers(board, providers, figures)
-        shown_figures.check_trends(board, [row["name"] for row in providers], figures)
+        shown_figures.check_trends(board, {row["name"]: row["display_name"] for row in providers}, figures)
         shown_figures.check_lists(board, place.sent)
         assert board.complaints == []
     finally:

@@ -17,7 +17,8 @@ export function readServerMs() {
 }
 
 export function get(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null));
+  const pairs = Object.entries(parameters).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
+  const query = new URLSearchParams(pairs.filter(([, value]) => value !== null));
   return send(query.size ? `${path}?${query}` : path, { method: "GET" });
 }
 

@@ -150,10 +150,8 @@ export class Board {
   }
 
   async readFailures() {
-    const pages = await Promise.all(FAILED.map((status) => this.read("/api/llm/requests", { status, limit: FAILURES })));
-    if (pages.includes(null)) return;
-    const newestFirst = pages.flatMap((found) => found.requests).sort((one, other) => (one.occurred_at < other.occurred_at ? 1 : -1));
-    drawFailures(find("failures"), newestFirst.slice(0, FAILURES));
+    const found = await this.read("/api/llm/requests", { status: FAILED, limit: FAILURES });
+    if (found) drawFailures(find("failures"), found.requests.sort((one, other) => (one.occurred_at < other.occurred_at ? 1 : -1)));
   }
 
   async readToDo() {
