@@ -20,6 +20,7 @@ from fuseboard_api.application import create_app
 from fuseboard_api.token_store import insert_token
 from fuseboard_api.tokens import Scope, make_token
 from fuseboard_schema.settings import Settings
+from openapi import find_answer_faults
 from waiting import wait_until
 
 # what stands for a parameter of a path
@@ -43,11 +44,27 @@ def bear(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def expect_declared(response: httpx.Response) -> None:
+    """Check an answer in JSON by the OpenAPI document, whatever is asked and by whichever test."""
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    request = response.request
+    if media_type.endswith("json") and request.method != "HEAD":
+        response.read()
+        path = request.url.path
+        assert find_answer_faults(request.method, path, response.status_code, media_type, response.json()) == [], path
+
+
 class ApiClient(httpx.Client):
     """A client of an API that runs in a thread of this process."""
 
     def __init__(self, app: FastAPI, url: str, token: str | None) -> None:
-        super().__init__(base_url=url, headers=bear(token) if token else None, timeout=30, trust_env=False)
+        super().__init__(
+            base_url=url,
+            headers=bear(token) if token else None,
+            timeout=30,
+            trust_env=False,
+            event_hooks={"response": [expect_declared]},
+        )
         self.app = app
         self.origin = url
 

@@ -16,6 +16,7 @@ from fuseboard_api.rows import (
     TagKeyRow,
     UnpricedRow,
 )
+from fuseboard_consumer.circuit_state import EffectiveState
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,8 @@ class OrderDone:
 
     provider: str
     version: int
-    from_state: str
-    to_state: str
+    from_state: EffectiveState
+    to_state: EffectiveState
     epoch: int
     occurred_at: datetime
     is_published: bool

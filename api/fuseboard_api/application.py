@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from fuseboard_api import controls, events, exports, liveness, login, reads, record, requests, tags
 from fuseboard_api.authentication import require
 from fuseboard_api.dashboard import add_dashboard
+from fuseboard_api.document import complete_document
 from fuseboard_api.metrics import CONTENT_TYPE, render_metrics
 from fuseboard_api.problems import add_problem_handlers, declare_problems
 from fuseboard_api.protection import BodyLimit, SecurityHeaders
@@ -22,7 +24,8 @@ from fuseboard_schema.settings import Settings
 
 DESCRIPTION: Final = """\
 Cost, savings, health and circuits of a fleet of LLM workers. Every answer but /healthz and /readyz needs a token of \
-`fuseboard tokens create`. Errors are problem details (RFC 9457). Money is exact: JSON numbers with every digit."""
+`fuseboard tokens create`. Errors are problem details (RFC 9457), also 404 for another path and 405 for another \
+method. Money is exact: JSON numbers with every digit."""
 STATIC: Final = Path(__file__).parent / "static"
 PROTECTED: Final[dict[str, Any]] = {"responses": declare_problems(400, 401, 403, 408, 413, 422, 429, 500, 503)}
 
@@ -41,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("fuseboard"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         # their pages take scripts from elsewhere
         docs_url=None,
         redoc_url=None,
@@ -72,8 +76,19 @@ def create_app(settings: Settings) -> FastAPI:
 def add_documents(app: FastAPI) -> None:
     """Serve what machines read: metrics, and what the API is."""
     needs_read = [Depends(require("read"))]
+    metrics = {200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
-    @app.get("/metrics", tags=["machines"], dependencies=needs_read, response_class=Response, **PROTECTED)
+    @cache
+    def build_document() -> dict[str, Any]:
+        return complete_document(app.openapi())
+
+    @app.get(
+        "/metrics",
+        tags=["machines"],
+        dependencies=needs_read,
+        response_class=Response,
+        responses=PROTECTED["responses"] | metrics,
+    )
     def show_prometheus_metrics(held: Held) -> Response:
         """Show everything in the text form of Prometheus."""
         with held.pool.connection() as connection:
@@ -82,4 +97,4 @@ def add_documents(app: FastAPI) -> None:
     @app.get("/openapi.json", tags=["machines"], dependencies=needs_read, **PROTECTED)
     def show_openapi() -> dict[str, Any]:
         """Show this document."""
-        return app.openapi()
+        return build_document()

@@ -76,7 +76,8 @@ def identify(
 def require(needed: Scope) -> Callable[[Identity], Identity]:
     """Make the dependency of an endpoint that needs a scope."""
 
-    def check_scope(identity: Annotated[Identity, Depends(identify)]) -> Identity:
+    # the scopes given here reach the OpenAPI document
+    def check_scope(identity: Annotated[Identity, Security(identify, scopes=[needed])]) -> Identity:
         if not includes(identity.scope, needed):
             raise Problem(403, f"this needs a token of scope {needed}, and this one has {identity.scope}")
         return identity

@@ -51,11 +51,15 @@ class Order(BaseModel):
 class Override(Order):
     """Why it is ordered, and until when it holds; without `until`, until it is cleared."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "its status page says so", "until": "2026-11-24T18:00:00Z"}]}
+    )
+
     until: AwareDatetime | None = None
 
 
 @router.post("/providers/{provider:path}/enable", response_model=answers.ProviderEnabled)
-def enable(held: Held, identity: Admin, provider: ProviderPath, body: Enabled) -> ExactJson:
+def enable_provider(held: Held, identity: Admin, provider: ProviderPath, body: Enabled) -> ExactJson:
     """Let workers choose a provider, or keep them from it."""
     with held.pool.connection() as connection:
         if not update_provider(connection, provider, enabled=body.enabled):
@@ -66,31 +70,31 @@ def enable(held: Held, identity: Admin, provider: ProviderPath, body: Enabled) -
 
 
 @router.post("/circuits/{provider:path}/force-open", response_model=answers.OrderDone)
-def force_open(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
+def force_circuit_open(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
     """Let no call through to a provider."""
     return order(held, identity, "force_circuit_open", provider, body)
 
 
 @router.post("/circuits/{provider:path}/disable", response_model=answers.OrderDone)
-def disable(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
+def disable_circuit(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
     """Disable the circuit, not the provider: admit every call and never open."""
     return order(held, identity, "disable_circuit", provider, body)
 
 
 @router.post("/circuits/{provider:path}/clear", response_model=answers.OrderDone)
-def clear(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+def clear_circuit_override(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
     """Go back to what the circuit was before it was forced open or disabled."""
     return order(held, identity, "clear_circuit_override", provider, body)
 
 
 @router.post("/circuits/{provider:path}/reset", response_model=answers.OrderDone)
-def reset(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+def reset_circuit(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
     """Close the circuit as if it were new; a throttle stays."""
     return order(held, identity, "reset_circuit", provider, body)
 
 
 @router.post("/circuits/{provider:path}/reset-throttle", response_model=answers.OrderDone)
-def reset_throttle(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+def reset_circuit_throttle(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
     """Forget that the provider asked to be left alone."""
     return order(held, identity, "reset_circuit_throttle", provider, body)
 

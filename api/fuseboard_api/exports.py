@@ -25,17 +25,28 @@ EXPORT_TIMEOUT_SECONDS: Final = 3600
 COPY: Final = sql.SQL("COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv, HEADER)")
 CSV: Final = "text/csv; charset=utf-8"
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The table, with a line of names.", "content": {"text/csv": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "The table, with a line of names.",
+        "headers": {
+            "Content-Disposition": {
+                "description": "Names the file.",
+                "schema": {"type": "string"},
+                "example": 'attachment; filename="llm_costs_daily.csv"',
+            }
+        },
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+    }
 }
+TableName = Annotated[
+    str, Path(pattern=r"^[a-z0-9_]{1,63}$", description="A table or view whose name begins with `llm_`.")
+]
 
 router = APIRouter(prefix="/api/llm", tags=["reads"], dependencies=[Depends(require("read"))])
 places = threading.BoundedSemaphore(EXPORTS_MAX)
 
 
 @router.get("/export/{table}.csv", response_class=StreamingResponse, responses=ANSWER | declare_problems(404))
-def export(
-    held: Held, table: Annotated[str, Path(pattern=r"^[a-z0-9_]{1,63}$", examples=["llm_costs_daily"])]
-) -> StreamingResponse:
+def export(held: Held, table: TableName) -> StreamingResponse:
     """Export any table or view whose name begins with llm_."""
     with held.pool.connection() as connection:
         if not is_known_table(connection, table):

@@ -30,6 +30,16 @@ SESSION_LASTS: Final = timedelta(hours=12)
 CODE_MAX_LENGTH: Final = 128
 
 router = APIRouter(tags=["login"])
+Code = Annotated[str, Query(max_length=CODE_MAX_LENGTH, pattern=NO_NUL, description="Of the link.")]
+SessionCookie = Annotated[str | None, Cookie(alias=SESSION_COOKIE, description="The session to end.")]
+STARTED: Final = {
+    "Set-Cookie": {
+        "description": "The session; scripts cannot read it.",
+        "schema": {"type": "string"},
+        "example": f"{SESSION_COOKIE}=SECRET; HttpOnly; Max-Age=43200; Path=/; SameSite=strict",
+    }
+}
+TO_DASHBOARD: Final = {"Location": {"description": "The dashboard.", "schema": {"type": "string"}, "example": "/"}}
 
 
 class Login(BaseModel):
@@ -40,7 +50,7 @@ class Login(BaseModel):
     token: Annotated[str, Field(max_length=TOKEN_MAX_LENGTH)]
 
 
-@router.post("/login", response_model=Identity)
+@router.post("/login", response_model=Identity, responses={200: {"headers": STARTED}})
 def log_in(request: Request, held: Held, body: Login) -> Response:
     """Turn a token into the session of this browser, which lasts 12 hours at most and ends with the token."""
     if "Origin" in request.headers and not is_same_origin(request):
@@ -52,11 +62,12 @@ def log_in(request: Request, held: Held, body: Login) -> Response:
 
 
 @router.get(
-    "/login", status_code=303, response_class=RedirectResponse, responses={303: {"description": "To the dashboard."}}
+    "/login",
+    status_code=303,
+    response_class=RedirectResponse,
+    responses={303: {"description": "To the dashboard.", "headers": STARTED | TO_DASHBOARD}},
 )
-def follow_login_link(
-    request: Request, held: Held, code: Annotated[str, Query(max_length=CODE_MAX_LENGTH, pattern=NO_NUL)]
-) -> Response:
+def follow_login_link(request: Request, held: Held, code: Code) -> Response:
     """Follow the link that `fuseboard up` prints: it works once, within ten minutes."""
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         # a picture or script of any page that is open here; its guesses are not those of whoever reads it
@@ -82,9 +93,7 @@ def show_session(identity: Annotated[Identity, Depends(identify)]) -> ExactJson:
 
 
 @router.post("/logout", status_code=204, response_class=Response, responses=declare_problems(403))
-def log_out(
-    request: Request, held: Held, session: Annotated[str | None, Cookie(alias=SESSION_COOKIE)] = None
-) -> Response:
+def log_out(request: Request, held: Held, session: SessionCookie = None) -> Response:
     """End the session of this browser."""
     response = Response(status_code=204)
     if session is not None:

@@ -25,14 +25,54 @@ UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, *BUSY)
 
 PROBLEM_SCHEMA: Final = {
     "type": "object",
+    "description": "What went wrong (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "examples": ["about:blank"]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
+        "type": {"type": "string", "description": "Always about:blank: the status says what kind it is."},
+        "title": {"type": "string", "description": "The status in words."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What is wrong, and what to do."},
+        "errors": {
+            "type": "array",
+            "description": "Only of 422: each part of the request that is wrong.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "place": {"type": "string", "description": "Such as query.days or body.reason."},
+                    "detail": {"type": "string", "description": "What is wrong there."},
+                },
+                "required": ["place", "detail"],
+            },
+        },
+        "rejected": {
+            "type": "array",
+            "description": "Only of 422 to a record: each event, and why it was not taken.",
+            "items": {"$ref": "#/components/schemas/RejectedItem"},
+        },
+        "event_ids": {
+            "type": "array",
+            "description": "Only of 503 to a record: the ids of the events to send again.",
+            "items": {"type": "string", "format": "uuid"},
+        },
     },
     "required": ["type", "title", "status", "detail"],
 }
+RETRY_AFTER: Final = {
+    "headers": {
+        "Retry-After": {
+            "description": "Seconds to wait.", "schema": {"type": "integer"}, "example": RETRY_AFTER_SECONDS
+        }
+    }
+}  # fmt: skip
+CHALLENGED: Final = {
+    "headers": {
+        "WWW-Authenticate": {
+            "description": "How to present a token; a login link's answer has none.",
+            "schema": {"type": "string"},
+            "example": 'Bearer realm="fuseboard"',
+        }
+    }
+}
+PROBLEM_HEADERS: Final[dict[int, dict[str, Any]]] = {401: CHALLENGED, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's name
@@ -56,8 +96,9 @@ def make_problem(status: int, detail: str, headers: Mapping[str, str] | None = N
 
 def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare error answers for the OpenAPI document."""
+    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        status: {"description": HTTPStatus(status).phrase, "content": content} | PROBLEM_HEADERS.get(status, {})
         for status in statuses
     }
 

@@ -95,7 +95,9 @@ def list_circuits(held: Held) -> ExactJson:
 
 @router.get("/circuits/{provider:path}/history", response_model=answers.CircuitHistory, responses=declare_problems(404))
 def show_history(
-    held: Held, provider: ProviderPath, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = 100
+    held: Held,
+    provider: ProviderPath,
+    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX, description="At most so many.")] = 100,
 ) -> ExactJson:
     """List the last states of a circuit, newest first: why each began and how long it lasted."""
     with held.pool.connection() as connection:

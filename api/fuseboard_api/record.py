@@ -13,12 +13,11 @@ from fuseboard_api.authentication import Identity, require
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem
 from fuseboard_api.reads import Held
-from fuseboard_api.record_schema import RECORD_BODY, Recorded
+from fuseboard_api.record_schema import EVENTS_MAX, RECORD_BODY, Recorded
 from fuseboard_consumer.decode import MAX_AHEAD, describe_error
 from fuseboard_schema.event import RequestEvent
 from fuseboard_schema.identifiers import make_event_id
 
-EVENTS_MAX: Final = 5_000
 DETAIL_MAX_LENGTH: Final = 500
 SETTLE_SECONDS: Final = 5.0
 EVENT: Final = TypeAdapter(RequestEvent)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from fuseboard_schema.event_schema import build_event_schema
+
+EVENTS_MAX: Final = 5_000
 EVENT_EXAMPLE: Final = {
     "provider": "claude",
     "model": "claude-sonnet-4-5",
@@ -13,16 +16,20 @@ EVENT_EXAMPLE: Final = {
     "duration_seconds": 1.84,
     "tags": {"team": "search"},
 }
-EVENT_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "An event, by docs/event.schema.json; here event_id, occurred_at and status may be left out.",
-}
+EVENT_DESCRIPTION: Final = "As docs/event.schema.json; event_id, occurred_at and status may be left out here."
+TIME_MAY_BE_LEFT_OUT: Final = {"not": {"required": ["occurred_at", "timestamp"]}}
+EVENT_SCHEMA: Final = {"$ref": "#/components/schemas/Event"}
 RECORD_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"anyOf": [EVENT_SCHEMA, {"type": "array", "items": EVENT_SCHEMA, "minItems": 1}]},
+                "schema": {
+                    "anyOf": [
+                        EVENT_SCHEMA,
+                        {"type": "array", "items": EVENT_SCHEMA, "minItems": 1, "maxItems": EVENTS_MAX},
+                    ]
+                },
                 "examples": {"one": {"value": EVENT_EXAMPLE}, "list": {"value": [EVENT_EXAMPLE]}},
             }
         },
@@ -44,3 +51,15 @@ class Recorded:
 
     event_ids: list[UUID]
     rejected: list[RejectedItem]
+
+
+def build_recorded_event_schema() -> dict[str, Any]:
+    """Build the schema of docs/event.schema.json without what is added here to an event that leaves it out."""
+    schema = build_event_schema()
+    schema["properties"]["status"]["default"] = "success"
+    return {
+        "description": f"{EVENT_DESCRIPTION} {schema['description']}",
+        **{name: schema[name] for name in ("type", "properties", "additionalProperties")},
+        "allOf": [TIME_MAY_BE_LEFT_OUT if "occurred_at" in str(rule) else rule for rule in schema["allOf"]],
+        "examples": [EVENT_EXAMPLE],
+    }

@@ -5,6 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from fuseboard_api.rows import Number
+from fuseboard_consumer.decode import RejectionReason
+from fuseboard_schema.event import RequestStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class RequestRow:
     provider: str
     model: str
     requested_model: str | None
-    status: str
+    status: RequestStatus
     error_type: str | None
     http_status: int | None
     prompt_tokens: int | None
@@ -47,7 +49,7 @@ class RejectedRow:
     """An event that was refused, raw and with the reason."""
 
     rejected_id: int
-    reason: str
+    reason: RejectionReason
     detail: str
     raw_text: str
     raw_bytes: int

@@ -74,7 +74,7 @@ def list_rejected(
     *,
     show_all: Annotated[bool, Query(alias="all", description="Also those that were sent again.")] = False,
     cursor: Annotated[int | None, Query(ge=0, le=BIGINT_MAX, description="next_cursor of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 50,
 ) -> ExactJson:
     """List events that were refused, the newest first, raw and with the reason."""
     with held.pool.connection() as connection:

@@ -8,6 +8,10 @@ from uuid import UUID
 
 from pydantic import WithJsonSchema
 
+from fuseboard_api.value_sets import HistoryReason, OverallStatus, ProviderStatus
+from fuseboard_consumer.circuit_state import EffectiveState, Override
+from fuseboard_producer.snapshot import ProviderType
+
 # exact: as many digits as there are, which a float may not hold
 Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 
@@ -20,13 +24,13 @@ class ProviderRow:
     id: str
     name: str
     display_name: str
-    provider_type: str
+    provider_type: ProviderType
     enabled: bool
     priority: int
     is_available: bool
-    circuit_state: str
+    circuit_state: EffectiveState
     is_throttled: bool
-    status: str
+    status: ProviderStatus
     total_requests: int
     successful_requests: int
     failed_requests: int
@@ -47,7 +51,7 @@ class MetricsRow:
 
     provider: str
     display_name: str
-    provider_type: str
+    provider_type: ProviderType
     requests: int
     successes: int
     failures: int
@@ -80,7 +84,7 @@ class ProviderCostsRow:
 
     name: str
     display_name: str
-    provider_type: str
+    provider_type: ProviderType
     requests: int
     successes: int
     success_rate: float | None
@@ -151,7 +155,7 @@ class HourlyTrendRow:
 class HealthRow:
     """All of it in one row; requests and success_rate are of the last ten minutes."""
 
-    status: str
+    status: OverallStatus
     providers: int
     available_providers: int
     open_circuits: int
@@ -176,15 +180,15 @@ class CircuitRow:
     provider: str
     display_name: str
     enabled: bool
-    state: str
+    state: EffectiveState
     is_throttled: bool
     since: datetime | None
-    reason: str | None
+    reason: HistoryReason | None
     actor: str | None
     note: str | None
     next_probe_at: datetime | None
     throttle_until: datetime | None
-    override: str | None
+    override: Override | None
     override_by: str | None
     override_reason: str | None
     override_until: datetime | None
@@ -214,9 +218,9 @@ class CircuitHistoryRow:
 
     provider: str
     occurred_at: datetime
-    from_state: str
-    to_state: str
-    reason: str
+    from_state: EffectiveState
+    to_state: EffectiveState
+    reason: HistoryReason
     epoch: int
     version: int
     actor: str | None

@@ -21,7 +21,7 @@ TagKeyPath = Annotated[
     str,
     Path(
         min_length=1, max_length=TAG_KEY_MAX_LENGTH, pattern=NO_NUL,
-        description="The tag's key.", openapi_examples={"team": {"value": "team"}},
+        description="The tag's key.",
     ),
 ]  # fmt: skip
 

@@ -13,10 +13,12 @@ from api_tools import ANONYMOUS, ENTRANCES, ApiClient, bear, expect_problem, lis
 from consumers import make_settings
 from fuseboard_api.application import create_app
 from fuseboard_api.authentication import SESSION_COOKIE
+from fuseboard_api.document import list_scopes
 from fuseboard_api.failures import FAILURES_MAX
 from fuseboard_api.token_store import revoke_token, select_tokens
 from fuseboard_api.tokens import Scope, find_token_id, make_token
 from fuseboard_schema.settings import Settings
+from openapi import find_operation
 from queries import fetch_value
 
 ROUTES = [
@@ -106,6 +108,17 @@ def test_every_endpoint_refuses_a_token_of_a_lesser_scope(settings: Settings, co
                 assert find_needed_scope(method, path) in problem["detail"]
     assert fetch_value(connection, "SELECT bool_and(enabled) FROM llm_providers") is True
     assert fetch_value(connection, "SELECT count(*) FROM llm_circuit_transitions") == 0
+
+
+def test_the_document_says_which_scope_is_needed() -> None:
+    said = {}
+    for method, path in ROUTES:
+        operation = find_operation(method, path)
+        assert operation is not None, path
+        # /session needs no more than that the token holds, as every one of scope read does
+        said[method, path] = list_scopes(operation.body) or ["read"]
+
+    assert said == {route: [find_needed_scope(*route)] for route in ROUTES}
 
 
 def test_nothing_but_liveness_is_told_to_strangers(api: ApiClient) -> None:

@@ -187,14 +187,3 @@ def test_what_to_act_on_is_listed(api: ApiClient, redis_client: Redis, settings:
         "success_rate": 100,
     }
     assert (rejected["reason"], json.loads(rejected["raw_text"])) == ("invalid_event", {"provider": "claude"})
-
-
-def test_the_openapi_document_is_complete(api: ApiClient) -> None:
-    document = api.get("/openapi.json").json()
-
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            assert operation["description"], (method, path)
-            if path not in {"/healthz", "/readyz"}:
-                assert {"401", "422", "429", "503"} <= set(operation["responses"]), (method, path)
-    assert set(document["components"]["securitySchemes"]) == {"token", "session"}

@@ -13,7 +13,7 @@ from redis import Redis
 from api_tools import ApiClient, expect_problem, make_api_token, open_client
 from consumers import drain_all, make_settings
 from events import make_event
-from fuseboard_api.record import EVENTS_MAX
+from fuseboard_api.record_schema import EVENTS_MAX
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import name_event_stream
 from queries import fetch_row, fetch_value
