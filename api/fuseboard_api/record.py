@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body, Depends, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from fuseboard_api.authentication import Identity, require
 from fuseboard_api.exact_json import ExactJson
-from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem
+from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem, declare_problems
 from fuseboard_api.reads import Held
 from fuseboard_api.record_schema import EVENTS_MAX, RECORD_BODY, Recorded
 from fuseboard_consumer.decode import MAX_AHEAD, describe_error
@@ -26,7 +26,21 @@ router = APIRouter(prefix="/api/llm", tags=["record"])
 Writer = Annotated[Identity, Depends(require("write"))]
 
 
-@router.post("/record", status_code=202, response_model=Recorded, openapi_extra=RECORD_BODY)
+def require_json(request: Request) -> None:
+    """Raise Problem 415 for a body that does not say that it is JSON, such as a bare `curl -d`."""
+    kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Problem(415, f"this is read as JSON only: send Content-Type: application/json, not {kind}")
+
+
+@router.post(
+    "/record",
+    status_code=202,
+    response_model=Recorded,
+    openapi_extra=RECORD_BODY,
+    responses=declare_problems(415),
+    dependencies=[Depends(require_json)],
+)
 def record(held: Held, writer: Writer, body: Annotated[Any, Body()] = None) -> Response:  # noqa: ANN401 - any JSON value
     """Record one event or a list of them; the answer comes when the queue, or else the disk, has those that are good.
 
@@ -71,6 +85,8 @@ def complete_event(item: Any, now: datetime, worker_id: str) -> Any:  # noqa: AN
 
 def check_event(fields: Any, now: datetime) -> UUID:  # noqa: ANN401 - any JSON value
     """Check an event by the rules of the consumer and return its id; raises ValueError that says what is wrong."""
+    if not isinstance(fields, dict):
+        raise ValueError("an event is a JSON object")  # noqa: TRY004 - the caller's, not the program's
     try:
         event = EVENT.validate_python(fields)
     except ValidationError as error:

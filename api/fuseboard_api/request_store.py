@@ -1,12 +1,12 @@
 """Pages of raw requests and of rejected events: a page costs the same however many rows there are."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import TupleRow, class_row, dict_row, scalar_row
+from psycopg.rows import TupleRow, class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from fuseboard_api.request_rows import FallbackRow, RejectedRow, RequestRow
@@ -15,7 +15,6 @@ from fuseboard_schema.sql import load_sql
 Database = Connection[TupleRow]
 # looked through for one page of a search, over however many days
 SCAN_MAX_REQUESTS: Final = 10_000
-COLUMNS: Final = tuple(field.name for field in fields(RequestRow))
 
 
 class Place(NamedTuple):
@@ -54,12 +53,11 @@ def select_requests(
     last_day = search.to_time.astimezone(UTC).date() if place is None else place.day
     for day in select_request_days(connection, search.from_time.astimezone(UTC).date(), last_day):
         before_id = place.event_id if place is not None and place.day == day else None
-        rows, scanned, last_id = _select_requests_of_day(
-            connection, search, day, before_id, scan_limit=left_to_scan, page_limit=limit - len(found)
-        )
-        found += rows
+        parameters = bind_search(search, day, before_id, left_to_scan)
+        found += _select_requests_of_day(connection, parameters, limit - len(found))
         if len(found) == limit:
             return found, Place(day, found[-1].event_id)
+        scanned, last_id = _select_scanned(connection, parameters)
         left_to_scan -= scanned
         if left_to_scan <= 0 and last_id is not None:
             return found, Place(day, last_id)
@@ -88,25 +86,28 @@ def select_fallback_flows(connection: Database, days: int) -> list[FallbackRow]:
         return cursor.execute(load_sql(__package__, "select_fallback_flows"), {"last_days": days}).fetchall()
 
 
-def _select_requests_of_day(
-    connection: Database, search: Search, day: date, before_id: UUID | None, *, scan_limit: int, page_limit: int
-) -> tuple[list[RequestRow], int, UUID | None]:
+def bind_search(search: Search, day: date, before_id: UUID | None, scan_limit: int) -> dict[str, Any]:
+    """Make the parameters of a search through one UTC day."""
     start = datetime.combine(day, time(), UTC)
-    parameters = {
+    return {
         "from_time": max(start, search.from_time),
         "to_time": min(start + timedelta(days=1), search.to_time),
         "before_id": before_id,
         "scan_limit": scan_limit,
-        "page_limit": page_limit,
         "provider": search.provider,
         "statuses": sorted(search.statuses) or None,
         "only_unsuccessful": bool(search.statuses) and "success" not in search.statuses,
         "tags": None if search.tags is None else Jsonb(search.tags),
     }
-    with connection.cursor(row_factory=dict_row) as cursor:
-        # planned with its values each time: which index serves depends on what is wanted
-        rows: list[dict[str, Any]] = cursor.execute(
-            load_sql(__package__, "select_requests_of_day"), parameters, prepare=False
-        ).fetchall()
-    found = [RequestRow(**{name: row[name] for name in COLUMNS}) for row in rows if row["event_id"] is not None]
-    return found, rows[0]["scanned"], rows[0]["last_id"]
+
+
+# both are planned with their values each time: which index serves depends on what is wanted
+def _select_requests_of_day(connection: Database, parameters: dict[str, Any], page_limit: int) -> list[RequestRow]:
+    statement = load_sql(__package__, "select_requests_of_day")
+    with connection.cursor(row_factory=class_row(RequestRow)) as cursor:
+        return cursor.execute(statement, {**parameters, "page_limit": page_limit}, prepare=False).fetchall()
+
+
+def _select_scanned(connection: Database, parameters: dict[str, Any]) -> tuple[int, UUID | None]:
+    row = connection.execute(load_sql(__package__, "select_scanned"), parameters, prepare=False).fetchone()
+    return (0, None) if row is None else (row[0], row[1])

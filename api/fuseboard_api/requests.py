@@ -10,8 +10,8 @@ from pydantic import AwareDatetime
 from fuseboard_api.authentication import require
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.parameters import DAYS_DEFAULT, NO_NUL, Days, ProviderQuery
-from fuseboard_api.problems import Problem
-from fuseboard_api.reads import Held
+from fuseboard_api.problems import Problem, declare_problems
+from fuseboard_api.reads import Held, require_provider
 from fuseboard_api.request_rows import Fallbacks, RejectedPage, RequestPage
 from fuseboard_api.request_store import (
     Place,
@@ -39,7 +39,7 @@ Tag = Annotated[
 Statuses = Annotated[list[RequestStatus] | None, Query(description="How it ended; repeated, any of them.")]
 
 
-@router.get("/requests", response_model=RequestPage)
+@router.get("/requests", response_model=RequestPage, responses=declare_problems(404))
 def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
     held: Held,
     provider: ProviderQuery = None,
@@ -54,6 +54,8 @@ def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
 
     A search looks through some thousand requests a page: a page may be short, or empty, and yet have a next_cursor.
     """
+    if from_time is not None and to_time is not None and from_time >= to_time:
+        raise Problem(422, "from: must be before to")
     latest = datetime.now(UTC) + AHEAD
     search = Search(
         bound_time(from_time or EARLIEST_OCCURRED_AT, latest),
@@ -64,6 +66,8 @@ def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
     )
     place = None if cursor is None else parse_cursor(cursor)
     with held.pool.connection() as connection:
+        if provider is not None:
+            require_provider(connection, provider)
         found, next_place = select_requests(connection, search, place, limit)
     return ExactJson(RequestPage(found, None if next_place is None else format_cursor(next_place)))
 

@@ -1,5 +1,6 @@
 """Events over HTTP: into the same queue as every worker's, and an honest answer where there is no place."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -111,6 +112,19 @@ def test_a_body_without_a_good_event_is_refused(body: str, api: ApiClient) -> No
     response = api.post("/api/llm/record", content=body, headers={"Content-Type": "application/json"})
 
     expect_problem(response, 422)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_body_that_does_not_say_that_it_is_json_is_refused_with_what_to_send(kind: str, api: ApiClient) -> None:
+    response = api.post("/api/llm/record", content=json.dumps(SMALL), headers={"Content-Type": kind})
+
+    assert "Content-Type: application/json" in expect_problem(response, 415)["detail"]
+
+
+def test_what_is_no_object_is_no_event(api: ApiClient) -> None:
+    problem = expect_problem(api.post("/api/llm/record", json=[17]), 422)
+
+    assert problem["rejected"] == [{"index": 0, "detail": "an event is a JSON object"}]
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"", b"[" * 100_000])

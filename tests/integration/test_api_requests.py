@@ -144,11 +144,15 @@ def test_times_beyond_all_requests_are_bounds_too(name: str, at: str, api: ApiCl
     [
         {"cursor": "x"}, {"cursor": "2026-01-01.x"}, {"cursor": "2026-13-01.00000000-0000-0000-0000-000000000000"},
         {"tag": "x"}, {"tag": "=x"}, {"from": "2026-01-01"}, {"status": "fine"}, {"limit": "0"}, {"limit": "501"},
-        {"provider": "\x00"}, {"tag": "a=\x00"},
+        {"from": "2026-01-02T00:00:00Z", "to": "2026-01-02T00:00:00Z"}, {"provider": "\x00"}, {"tag": "a=\x00"},
     ],
 )  # fmt: skip
 def test_a_wrong_search_is_refused(parameters: dict[str, str], api: ApiClient) -> None:
     expect_problem(api.get("/api/llm/requests", params=parameters), 422)
+
+
+def test_requests_of_a_provider_that_nobody_knows_are_not_searched_for(api: ApiClient) -> None:
+    expect_problem(api.get("/api/llm/requests", params={"provider": "nowhere"}), 404)
 
 
 def test_rejected_events_come_in_pages(api: ApiClient, redis_client: Redis, settings: Settings) -> None:
