@@ -1,6 +1,6 @@
 """Measure ingestion: events per second from the stream to committed rows, beside COPY and one RQ job per event.
 
-    python benchmarks/ingest.py [--events N] [--consumers N] [--json]
+    python benchmarks/ingest.py [--events N] [--consumers N] [--tags N] [--json]
 
 All yardsticks run in the same call, on servers of their own, into tables of the same shape.
 """
@@ -44,13 +44,14 @@ RUN_CONSUMER = (
 )
 # COPY takes the column of the table where the staging table has seconds since 1970 and a position
 COPY_COLUMNS = tuple("occurred_at" if name == "occurred_at_us" else name for name in STAGED_COLUMNS[1:])
+KEPT_TAGS = ("team", "feature", "tenant")
 JOB_EVENTS = {"rq_fork": 60, "rq_simple": 600}
 
 
-def make_events(count: int) -> list[dict[str, Any]]:
+def make_events(count: int, tags: int = 0) -> list[dict[str, Any]]:
     """Make events as workers send them: four providers, a few models, one in twenty failed; of the last minute.
 
-    So the circuits count every one of them.
+    So the circuits count every one of them. Each has as many `tags` of those whose cost is kept.
     """
     randomness = random.Random(7)  # noqa: S311 - traffic, not secrets
     start = datetime.now(UTC) - timedelta(seconds=60)
@@ -73,6 +74,8 @@ def make_events(count: int) -> list[dict[str, Any]]:
             event |= {"status": "success", **tokens}
         else:
             event |= {"status": "error", "error_type": "ReadError", "http_status": 502}
+        if tags:
+            event["tags"] = {key: f"{key}-{number % 12}" for key in KEPT_TAGS[:tags]}
         events.append(event)
     return events
 
@@ -95,7 +98,7 @@ def fill_stream(redis: Redis, events: list[dict[str, Any]]) -> float:
 
 def empty_tables(database: Database) -> None:
     """Empty what an ingestion writes."""
-    database.execute("TRUNCATE llm_requests, llm_usage_deltas, llm_rejected_events")
+    database.execute("TRUNCATE llm_requests, llm_usage_deltas, llm_tag_deltas, llm_rejected_events")
     database.execute("CHECKPOINT")
 
 
@@ -197,7 +200,7 @@ def measure_rq(worker_class: type[Worker | SimpleWorker], events: list[dict[str,
     return len(events) / (time.perf_counter() - started)
 
 
-def measure_all(event_count: int, consumers: int, progress: Callable[[str], None]) -> dict[str, float]:
+def measure_all(event_count: int, consumers: int, tags: int, progress: Callable[[str], None]) -> dict[str, float]:
     """Run the pipeline and the yardsticks on one pair of fresh servers."""
     with tempfile.TemporaryDirectory(prefix="fuseboard-bench-") as root, Embedded(root) as embedded:
         redis = connect_redis(embedded.redis_url)
@@ -205,7 +208,7 @@ def measure_all(event_count: int, consumers: int, progress: Callable[[str], None
             embedded.database_url, application_name="bench", statement_timeout_seconds=600
         ) as database:
             migrate(database)
-            events = make_events(event_count)
+            events = make_events(event_count, tags)
             for day in sorted({event["occurred_at"][:10] for event in events}):
                 database.execute("SELECT ensure_request_partition(%s)", (day,))
             rows = lay_out_rows(events, database)
@@ -225,6 +228,7 @@ def measure_all(event_count: int, consumers: int, progress: Callable[[str], None
     return {
         "events": event_count,
         "consumers": consumers,
+        "tags": tags,
         **result,
         "copy_events_per_second": copy_rate,
         "rq_fork_events_per_second": fork_rate,
@@ -240,10 +244,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--consumers", type=int, default=1)
+    parser.add_argument("--tags", type=int, default=0, choices=range(len(KEPT_TAGS) + 1))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
-    result = measure_all(arguments.events, arguments.consumers, lambda step: print(f"... {step}", file=sys.stderr))
+    progress = lambda step: print(f"... {step}", file=sys.stderr)  # noqa: E731 - a function of one line
+    result = measure_all(arguments.events, arguments.consumers, arguments.tags, progress)
     if arguments.json:
         print(json.dumps(result))
         return
