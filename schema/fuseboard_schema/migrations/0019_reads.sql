@@ -94,6 +94,12 @@ $$;
 COMMENT ON FUNCTION llm_hourly_trends IS
     'Requests, tokens and cost per UTC hour and provider over the last hours, this one among them; an hour without requests has no row. Goes back as far as raw requests are kept.';
 
+CREATE FUNCTION llm_day_start(day date) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT day::timestamp AT TIME ZONE (SELECT value FROM fuseboard_settings WHERE name = 'day_time_zone')
+$$;
+COMMENT ON FUNCTION llm_day_start IS 'When a day begins, in the installation''s time zone: where a chart over time draws it.';
+
 -- the word that metrics and trends use
 ALTER VIEW llm_provider_status RENAME COLUMN p50_ms TO p50_response_time_ms;
 ALTER VIEW llm_provider_status RENAME COLUMN p95_ms TO p95_response_time_ms;
