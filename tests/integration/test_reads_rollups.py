@@ -164,7 +164,7 @@ def test_hourly_trends_end_with_this_hour_and_know_what_is_not_folded(database_u
 def test_a_day_begins_at_its_midnight_in_the_zone_of_days(connection: Database) -> None:
     rebuild_daily(connection, "Europe/Berlin")
 
-    begins = [fetch_value(connection, f"SELECT llm_day_start('{day}')") for day in ("2026-03-10", "2026-07-10")]  # noqa: S608 - our own days
+    begins = [fetch_value(connection, f"SELECT llm_day_start('{day}')") for day in ("2026-03-10", "2026-07-10")]
 
     assert begins == [datetime(2026, 3, 9, 23, tzinfo=UTC), datetime(2026, 7, 9, 22, tzinfo=UTC)]
 
