@@ -49,6 +49,17 @@ SUM_UP: Final = (
     ) AS batched
     GROUP BY batch, quarter_start, provider, model""",
     """
+    INSERT INTO llm_fallback_deltas (quarter_start, original_provider, provider, requests, successes)
+    SELECT
+        date_bin('15 minutes', occurred_at, '2020-01-01T00:00:00Z'), original_provider, provider, count(*),
+        count(*) FILTER (WHERE status = 'success')
+    FROM (
+        SELECT *, (row_number() OVER (ORDER BY occurred_at)) / 2000 AS batch FROM llm_requests
+        WHERE occurred_at >= %(folded_until)s
+    ) AS batched
+    WHERE is_fallback
+    GROUP BY batch, 1, 2, 3""",
+    """
     INSERT INTO llm_tag_deltas (
         quarter_start, tag_key, tag_value, requests, successes, unpriced_requests, unmetered_requests, prompt_tokens,
         completion_tokens, cost_usd, baseline_cost_usd, savings_usd
