@@ -9,7 +9,7 @@ from psycopg.errors import LockNotAvailable
 from fuseboard_aggregator.tag_keys import add_tag_key, remove_tag_key
 from fuseboard_api.read_store import select_tag_costs, select_tag_keys
 from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.output import clean_text, format_percent, format_usd, make_table, print_json, remark, say, show
+from fuseboard_cli.output import clean_text, format_usd, make_table, print_json, remark, say, show
 from fuseboard_cli.servers import use_database
 from fuseboard_schema.event import TAG_KEY_MAX_LENGTH
 
@@ -50,12 +50,11 @@ def show_costs(
     show(
         make_table(
             f"Cost by {clean_text(tag)}, {'all days' if days is None else f'last {days} days'}",
-            (clean_text(tag), "requests #", "success #", "tokens #", "cost USD #", "savings USD #", "in no cost #"),
+            (clean_text(tag), "requests #", "tokens #", "cost USD #", "savings USD #", "in no cost #"),
             (
                 (
-                    "(none)" if row.tag_value is None else row.tag_value,
+                    "-" if row.tag_value is None else row.tag_value,
                     f"{row.requests:,}",
-                    format_percent(row.success_rate),
                     f"{row.total_tokens:,f}",
                     format_usd(row.cost_usd),
                     format_usd(row.savings_usd),
