@@ -117,6 +117,20 @@ def make_events(times: Iterable[datetime], **fields: Any) -> list[dict[str, Any]
     return [make_event(occurred_at=at, **fields) for at in times]
 
 
+def make_tagged(at: datetime, count: int = 1, **tags: str) -> list[dict[str, object]]:
+    """Make events of hardly any cost with these tags."""
+    return make_events([at] * count, cost_usd="0.000000000000000001", tags=tags)
+
+
+def set_price(connection: Database, provider: str) -> None:
+    """Give a provider a price for whatever it serves."""
+    connection.execute(
+        "INSERT INTO llm_prices (provider, model_pattern, input_usd_per_token, output_usd_per_token, source)"
+        " VALUES (%s, '*', 0.25, 0.25, 'test')",
+        (provider,),
+    )
+
+
 def fetch_usage(connection: Database, relation: str) -> dict[Key, Row]:
     """Read llm_costs_daily, llm_costs_pending or llm_costs_current, without updated_at."""
     query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(relation))

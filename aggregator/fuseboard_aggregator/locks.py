@@ -42,16 +42,19 @@ def try_transaction_lock(connection: Connection[TupleRow], name: str) -> bool:
 
 
 @contextmanager
-def hold_snapshot(connection: Connection[TupleRow]) -> Iterator[None]:
+def hold_snapshot(connection: Connection[TupleRow], *, keep_tag_keys: bool = False) -> Iterator[None]:
     """Run a transaction that sees one snapshot of the database, with all the partitions it has; no time limit.
 
-    The connection must be outside of any transaction.
+    With `keep_tag_keys` nobody changes the tags that are summed up before it ends. The connection must be outside of
+    any transaction.
     """
     before = connection.isolation_level
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
             connection.execute(load_sql(__package__, "keep_partitions"))
+            if keep_tag_keys:
+                connection.execute(load_sql(__package__, "keep_tag_keys"))
             connection.execute(load_sql(__package__, "remove_time_limit"))
             yield
     finally:

@@ -17,6 +17,7 @@ from fuseboard_aggregator.rollup_store import (
     delete_tag_days,
     has_differing_hours,
     list_differing_rollups,
+    list_rollup_days,
     sum_hours_again,
 )
 from fuseboard_aggregator.store import (
@@ -185,8 +186,8 @@ def _list_differing_rollups(
     partitions = list_partitions(connection)
     # hours are of UTC: those of a day are whole where the day's partition is
     hours = [day for day in partitions if first <= day <= last and has_differing_hours(connection, day)]
-    reached = sorted({day + offset for day in partitions for offset in NEIGHBOURS})
-    days = [day for day in reached if first <= day <= last]
+    reached = {day + offset for day in partitions for offset in NEIGHBOURS}
+    days = sorted({day for day in reached if first <= day <= last} | {*list_rollup_days(connection, first, last)})
     found = [RollupDifference("llm_usage_hourly", day) for day in hours]
     found += [
         RollupDifference(rollup, day)

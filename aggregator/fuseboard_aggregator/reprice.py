@@ -115,7 +115,7 @@ def _reprice_range(
     last: StoredRequest | None = None
     while True:
         # should anybody else change one of the requests meanwhile, the chunk fails and nothing of it happens
-        with hold_snapshot(connection):
+        with hold_snapshot(connection, keep_tag_keys=not result.is_dry_run):
             requests = select_requests_to_reprice(
                 connection, within, wanted, last.event_id if last else None, CHUNK_MAX_REQUESTS
             )

@@ -81,6 +81,12 @@ def list_differing_rollups(connection: Database, day: date, time_zone: str) -> l
         return cursor.execute(load_sql(__package__, "select_differing_rollups"), parameters, prepare=False).fetchall()
 
 
+def list_rollup_days(connection: Database, first: date, last: date) -> list[date]:
+    """List the days between two, both included, that have sums of fallbacks or tags."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(load_sql(__package__, "select_rollup_days"), {"first": first, "last": last}).fetchall()
+
+
 def sum_hours_again(connection: Database, partition_day: date) -> None:
     """Make the hours of one UTC day what its raw requests say; nothing of it may be pending."""
     bounds = bound_partition(partition_day)

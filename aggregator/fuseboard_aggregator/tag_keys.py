@@ -34,9 +34,11 @@ def add_tag_key(connection: Database, tag_key: str, *, progress: Progress | None
 
 def remove_tag_key(connection: Database, tag_key: str) -> bool:
     """Keep the cost of a tag no longer and delete its sums; False where it was not kept. Safe to repeat."""
-    with hold_lock(connection, FOLD_LOCK, wait=True), connection.transaction():
-        _hold_batches(connection)
-        removed = _execute(connection, "delete_tag_key", tag_key=tag_key).rowcount
+    with hold_lock(connection, FOLD_LOCK, wait=True):
+        with connection.transaction():
+            _hold_batches(connection)
+            removed = _execute(connection, "delete_tag_key", tag_key=tag_key).rowcount
+        # no batch adds to them any more, and none has to wait for this
         _execute(connection, "delete_tag_sums", tag_key=tag_key)
     log.info("tag_key_removed tag_key=%s", tag_key)
     return removed > 0

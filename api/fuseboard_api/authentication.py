@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Final
 
@@ -73,11 +73,30 @@ def identify(
     return identity
 
 
-def require(needed: Scope) -> Callable[[Identity], Identity]:
+def identify_recorder(
+    request: Request,
+    resources: Annotated[Resources, Depends(get_resources)],
+    bearer: Bearer,
+    session: Session,
+) -> Identity:
+    """Find out who asks; while PostgreSQL is away a token is what it was when it was last looked up, lately.
+
+    Only for what needs nothing of PostgreSQL: a token that was revoked since is not known as such.
+    """
+    try:
+        return identify(request, resources, bearer, session)
+    except UNAVAILABLE:
+        token = None if bearer is None else resources.tokens.recall(hash_secret(bearer.credentials))
+        if token is None:
+            raise
+        return admit(token)
+
+
+def require(needed: Scope, by: Callable[..., Identity] = identify) -> Callable[[Identity], Identity]:
     """Make the dependency of an endpoint that needs a scope."""
 
     # the scopes given here reach the OpenAPI document
-    def check_scope(identity: Annotated[Identity, Security(identify, scopes=[needed])]) -> Identity:
+    def check_scope(identity: Annotated[Identity, Security(by, scopes=[needed])]) -> Identity:
         if not includes(identity.scope, needed):
             raise Problem(403, f"this needs a token of scope {needed}, and this one has {identity.scope}")
         return identity
@@ -86,21 +105,12 @@ def require(needed: Scope) -> Callable[[Identity], Identity]:
 
 
 def try_token(request: Request, resources: Resources, text: str) -> StoredToken | None:
-    """Find the token that a caller presents, None where it is wrong; raises Problem 429 after too many of those.
-
-    While PostgreSQL is away, as it was when it was last looked up.
-    """
+    """Find the token that a caller presents, None where it is wrong; raises Problem 429 after too many of those."""
     address = name_address(request)
     secret_sha256 = hash_secret(text)
     refuse_guessing(resources, address, secret_sha256)
-    try:
-        with resources.pool.connection() as connection:
-            token = find_token(connection, text)
-    except UNAVAILABLE:
-        remembered = resources.tokens.recall(secret_sha256)
-        if remembered is None:
-            raise
-        return replace(remembered, is_use_news=False)
+    with resources.pool.connection() as connection:
+        token = find_token(connection, text)
     if token is None:
         resources.failures.note_failure(address)
     else:

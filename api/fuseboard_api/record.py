@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from fuseboard_api.authentication import Identity, require
+from fuseboard_api.authentication import Identity, identify_recorder, require
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.problems import RETRY_AFTER_SECONDS, Problem, declare_problems
 from fuseboard_api.reads import Held
@@ -23,7 +23,7 @@ SETTLE_SECONDS: Final = 5.0
 EVENT: Final = TypeAdapter(RequestEvent)
 
 router = APIRouter(prefix="/api/llm", tags=["record"])
-Writer = Annotated[Identity, Depends(require("write"))]
+Writer = Annotated[Identity, Depends(require("write", by=identify_recorder))]
 
 
 def require_json(request: Request) -> None:

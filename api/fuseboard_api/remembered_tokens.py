@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from fuseboard_api.token_store import StoredToken
@@ -42,9 +43,10 @@ class RememberedTokens:
             return secret_sha256 in self._seen
 
     def recall(self, secret_sha256: bytes) -> StoredToken | None:
-        """Give the token as it was when it was last looked up, within TRUST_SECONDS; None for any other."""
+        """Give the token as it was when it was last looked up, within TRUST_SECONDS; None for any other, or expired."""
         with self._lock:
             sighting = self._seen.get(secret_sha256)
         if sighting is None or self._clock() - sighting.seen_at > TRUST_SECONDS:
             return None
-        return sighting.token
+        expires_at = sighting.token.expires_at
+        return None if expires_at is not None and expires_at <= datetime.now(UTC) else sighting.token

@@ -23,6 +23,7 @@ class StoredToken:
     name: str
     scope: Scope
     state: TokenState
+    expires_at: datetime | None
     is_use_news: bool
 
 

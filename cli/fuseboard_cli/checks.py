@@ -158,6 +158,19 @@ def check_spool(place: str, size_bytes: int, oldest_at: datetime | None) -> Chec
     return Check("spool", "warn", text, "any producer on this host sends them: is Redis up, does one run?")
 
 
+def check_tag_keys(unfinished: Collection[str]) -> Check:
+    """Check that every tag whose cost is kept is summed up."""
+    if not unfinished:
+        return Check("tags", "ok", "the cost of every kept tag is whole")
+    shown = ", ".join(map(clean_text, unfinished))
+    return Check(
+        "tags",
+        "warn",
+        f"being added, or an addition was interrupted: {shown}",
+        "`fuseboard tags add` for each, once more",
+    )
+
+
 def check_unpriced(models: Collection[tuple[str, str, int]]) -> Check:
     """Check for (provider, model, requests) that no price covers."""
     if not models:

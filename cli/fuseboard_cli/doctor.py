@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from fuseboard_aggregator.store import list_partitions
-from fuseboard_api.read_store import select_unpriced_models
+from fuseboard_api.read_store import select_tag_keys, select_unpriced_models
 from fuseboard_cli import checks, circuit_checks
 from fuseboard_cli.checks import Check, JobRun, Service
 from fuseboard_cli.circuit_rows import select_circuits
@@ -94,6 +94,7 @@ def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]
     yield checks.check_partitions(set(list_partitions(connection)), now.date())
     unpriced = select_unpriced_models(connection)
     yield checks.check_unpriced([(row.provider, row.model, row.unpriced_requests) for row in unpriced])
+    yield checks.check_tag_keys([key.tag_key for key in select_tag_keys(connection) if key.whole_from is None])
     yield checks.check_rejected(select_pipeline_status(connection).rejected_events)
     yield circuit_checks.check_provider_settings(select_provider_settings(connection))
     yield circuit_checks.check_circuits(select_circuits(connection))

@@ -53,7 +53,7 @@ def show_costs(
             (clean_text(tag), "requests #", "tokens #", "cost USD #", "savings USD #", "in no cost #"),
             (
                 (
-                    "-" if row.tag_value is None else row.tag_value,
+                    "-" if row.tag_value is None else row.tag_value or '""',
                     f"{row.requests:,}",
                     f"{row.total_tokens:,f}",
                     format_usd(row.cost_usd),

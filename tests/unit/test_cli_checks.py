@@ -105,6 +105,14 @@ def test_what_waits_in_the_spool_is_told_with_its_place_and_age() -> None:
     assert (check.level, check.text) == ("warn", "1,234 bytes in here since 2026-05-01 12:00:00 UTC")
 
 
+def test_a_tag_that_is_not_summed_up_yet_is_named_with_what_to_do() -> None:
+    assert checks.check_tag_keys([]).level == "ok"
+    check = checks.check_tag_keys(["project", "user"])
+
+    assert (check.level, "project, user" in check.text) == ("warn", True)
+    assert "fuseboard tags add" in check.action
+
+
 def test_unpriced_models_are_named_up_to_five() -> None:
     assert checks.check_unpriced([]).level == "ok"
     check = checks.check_unpriced([("p", f"m{number}", 10) for number in range(7)])

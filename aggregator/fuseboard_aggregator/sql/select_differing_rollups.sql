@@ -19,14 +19,19 @@ raw_tags AS (
         %(day)s::date::timestamp AT TIME ZONE %(time_zone)s::text,
         (%(day)s::date + 1)::timestamp AT TIME ZONE %(time_zone)s::text,
         %(time_zone)s::text,
-        ARRAY(SELECT tag_key FROM llm_tag_keys)
+        ARRAY(SELECT tag_key FROM llm_tag_keys WHERE whole_from IS NOT NULL)
     )
 ),
 counted_tags AS (
     SELECT *
     FROM llm_tag_costs_current
     WHERE day = %(day)s::date
-        AND (requests, successes, unpriced_requests, unmetered_requests) <> (0, 0, 0, 0)
+        -- those that are being summed up are whole when that is done
+        AND tag_key NOT IN (SELECT tag_key FROM llm_tag_keys WHERE whole_from IS NULL)
+        AND (
+            requests, successes, unpriced_requests, unmetered_requests, prompt_tokens, completion_tokens, cost_usd,
+            baseline_cost_usd, savings_usd
+        ) <> (0, 0, 0, 0, 0, 0, 0, 0, 0)
 )
 SELECT 'llm_fallbacks_daily' AS rollup
 WHERE EXISTS (

@@ -9,6 +9,7 @@ SELECT
         WHEN tokens.expires_at <= now() THEN 'expired'
         ELSE 'valid'
     END AS state,
+    tokens.expires_at,
     tokens.last_used_at IS NULL OR tokens.last_used_at < now() - interval '1 minute' AS is_use_news
 FROM fuseboard_sessions AS sessions
 JOIN fuseboard_tokens AS tokens USING (token_id)
