@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,7 @@ def test_a_torn_end_costs_only_itself(tmp_path: Path, torn: int) -> None:
     spool.append(make_entry(2, events=10))
     (path,) = list_files(tmp_path)
     os.truncate(path, path.stat().st_size - torn)
+    time.sleep(0.002)  # segments of two processes are in the order of their milliseconds
     Spool(tmp_path, MEGABYTE).append(make_entry(3))
 
     sink = Sink()
