@@ -10,7 +10,6 @@ pending as deltas. Each number of requests has a database of its own. Endpoints 
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,9 @@ from read_data import fill_database
 from fuseboard_aggregator.store import Database
 from fuseboard_api.token_store import insert_token
 from fuseboard_api.tokens import make_token
+from fuseboard_cli.api import PORT
 from fuseboard_cli.embedded import Embedded
+from fuseboard_cli.up import find_free_port
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate
 
@@ -134,9 +135,7 @@ def describe_times(times: list[float], raw_ms: float | None = None) -> dict[str,
 @contextmanager
 def serving(database_url: str, redis_url: str) -> Iterator[str]:
     """Run `fuseboard api` until the block ends; gives where it listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(find_free_port(PORT))
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "FUSEBOARD_LOG_LEVEL": "ERROR"}
     command = [sys.executable, "-m", "fuseboard_cli", "api", "--port", port]
     process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command

@@ -69,27 +69,29 @@ def fetch_tags(connection: Database, relation: str = "llm_tag_costs_current") ->
 
 
 def _sum_tag(requests: list[Row]) -> Row:
-    return {
-        "requests": len(requests),
-        "successes": sum(row["status"] == "success" for row in requests),
-        "unpriced_requests": sum(row["cost_usd"] is None and row["price_id"] is None for row in requests),
+    return _sum_alike(requests) | {
         "unmetered_requests": sum(row["cost_usd"] is None and row["price_id"] is not None for row in requests),
-        **{name: sum_exactly(Decimal(row[name] or 0) for row in requests) for name in SUMS},
     }
 
 
 def _sum_hour(requests: list[Row]) -> Row:
     durations = [row["duration_seconds"] for row in requests if row["status"] == "success"]
     known = [duration for duration in durations if duration is not None]
-    return {
-        "requests": len(requests),
-        "successes": sum(row["status"] == "success" for row in requests),
+    return _sum_alike(requests) | {
         "failures": sum(row["status"] in FAILED for row in requests),
         "rate_limited": sum(row["status"] == "rate_limited" for row in requests),
         "cancelled": sum(row["status"] == "cancelled" for row in requests),
         "fallbacks": sum(row["is_fallback"] for row in requests),
-        "unpriced_requests": sum(row["cost_usd"] is None and row["price_id"] is None for row in requests),
-        **{name: sum_exactly(Decimal(row[name] or 0) for row in requests) for name in SUMS},
         "duration_seconds_sum": sum_exactly(known),
         "duration_seconds_count": len(known),
+    }
+
+
+def _sum_alike(requests: list[Row]) -> Row:
+    """Sum the measures that hours and tags have in common."""
+    return {
+        "requests": len(requests),
+        "successes": sum(row["status"] == "success" for row in requests),
+        "unpriced_requests": sum(row["cost_usd"] is None and row["price_id"] is None for row in requests),
+        **{name: sum_exactly(Decimal(row[name] or 0) for row in requests) for name in SUMS},
     }
