@@ -159,7 +159,7 @@ def collect_circuits(circuits: list[store.CircuitReading]) -> Iterator[Metric]:
 
 def collect_database(connection: store.Database) -> Iterator[Metric]:
     """Make what waits inside the database for a job or for a person."""
-    rejected = GaugeMetricFamily("fuseboard_rejected_events", "Refused and not replayed.", labels=["reason"])
+    rejected = GaugeMetricFamily("fuseboard_rejected_events", "Refused, not replayed or dismissed.", labels=["reason"])
     # zeros as well, or the first event of a reason would be no change of anything
     found = dict.fromkeys(get_args(RejectionReason), 0) | store.select_rejected(connection)
     for reason, events in found.items():

@@ -55,6 +55,8 @@ class RejectedRow:
     raw_bytes: int
     received_at: datetime
     replayed_at: datetime | None
+    dismissed_at: datetime | None
+    refusals: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def list_requests(  # noqa: PLR0917 - FastAPI passes them by name
 def list_rejected(
     held: Held,
     *,
-    show_all: Annotated[bool, Query(alias="all", description="Also those that were sent again.")] = False,
+    show_all: Annotated[bool, Query(alias="all", description="Also those that were replayed or dismissed.")] = False,
     cursor: Annotated[int | None, Query(ge=0, le=BIGINT_MAX, description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 50,
 ) -> ExactJson:

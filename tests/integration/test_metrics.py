@@ -201,14 +201,17 @@ def test_any_name_of_a_provider_is_a_label(settings: Settings, redis_client: Red
     assert metrics.get("fuseboard_requests_total", provider=name, status="success") == 1
 
 
-def test_rejected_events_are_counted_by_reason_until_they_are_replayed(
+def test_rejected_events_are_counted_by_reason_until_they_are_replayed_or_dismissed(
     settings: Settings, redis_client: Redis, connection: Database
 ) -> None:
     store_events(redis_client, settings, json.dumps([{"provider": "claude"}, {"provider": "claude"}]))
     store_events(redis_client, settings, "no json")
 
     before = read_metrics(connection, redis_client, settings)
-    connection.execute("UPDATE llm_rejected_events SET replayed_at = now() WHERE reason = 'invalid_event'")
+    connection.execute(
+        "UPDATE llm_rejected_events SET replayed_at = CASE entry_index WHEN 0 THEN now() END,"
+        " dismissed_at = CASE entry_index WHEN 1 THEN now() END WHERE reason = 'invalid_event'"
+    )
     after = read_metrics(connection, redis_client, settings)
 
     assert before.get("fuseboard_rejected_events", reason="invalid_event") == 2

@@ -205,8 +205,11 @@ def test_health_sums_up_what_is_recent_and_what_is_open(database_url: str, conne
     store_events(database_url, make_events([datetime.now(UTC) - DAY], cost_usd="7"))
     fold_deltas(connection)
     connection.execute(
-        b"INSERT INTO llm_rejected_events (entry_id, entry_index, reason, detail, raw_text, raw_bytes)"
-        b" VALUES ('1-1', 0, 'not_json', '', '', 0)"
+        b"INSERT INTO llm_rejected_events"
+        b" (entry_id, entry_index, reason, detail, raw_text, raw_bytes, replayed_at, dismissed_at) VALUES"
+        b" ('1-1', 0, 'not_json', '', '', 0, NULL, NULL),"
+        b" ('1-1', 1, 'not_json', '', '', 0, now(), NULL),"
+        b" ('1-1', 2, 'not_json', '', '', 0, NULL, now())"
     )
     # now() stands still, so that no midnight comes in between
     with connection.transaction():
@@ -218,6 +221,7 @@ def test_health_sums_up_what_is_recent_and_what_is_open(database_url: str, conne
     assert (row["status"], row["requests"], row["successes"], row["success_rate"]) == ("ok", 11, 11, 100.0)
     assert (str(row["cost_today_usd"]), row["last_request_at"]) == ("1.0", moment)
     assert (row["unfolded_requests"], row["rejected_events"], row["unpriced_requests"]) == (11, 1, 1)
+    assert fetch_value(connection, "SELECT rejected_events FROM llm_pipeline_status") == 1
     # newcomer is registered, but not enabled before an operator says so
     assert (row["providers"], row["available_providers"], row["open_circuits"]) == (4, 4, 0)
 

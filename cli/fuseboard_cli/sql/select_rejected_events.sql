@@ -1,7 +1,7 @@
 -- Refused events, the newest first. Reads only.
 SELECT rejected_id, entry_id, entry_index, reason, detail, raw_text, raw_bytes, received_at, replayed_at
 FROM llm_rejected_events
-WHERE (%(show_all)s OR replayed_at IS NULL)
+WHERE (%(show_all)s OR is_open)
     AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
 ORDER BY rejected_id DESC
 LIMIT %(limit)s;
