@@ -26,9 +26,8 @@ from read_data import fill_database
 from fuseboard_aggregator.store import Database
 from fuseboard_api.token_store import insert_token
 from fuseboard_api.tokens import make_token
-from fuseboard_cli.api import PORT
 from fuseboard_cli.embedded import Embedded
-from fuseboard_cli.up import find_free_port
+from fuseboard_cli.listener import open_listener
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate
 
@@ -135,10 +134,12 @@ def describe_times(times: list[float], raw_ms: float | None = None) -> dict[str,
 @contextmanager
 def serving(database_url: str, redis_url: str) -> Iterator[str]:
     """Run `fuseboard api` until the block ends; gives where it listens."""
-    port = str(find_free_port(PORT))
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "FUSEBOARD_LOG_LEVEL": "ERROR"}
-    command = [sys.executable, "-m", "fuseboard_cli", "api", "--port", port]
-    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command
+    with open_listener(None) as listener:
+        descriptor = listener.fileno()
+        command = [sys.executable, "-m", "fuseboard_cli", "api", "--fd", str(descriptor)]
+        process = subprocess.Popen(command, env=environment, pass_fds=[descriptor])  # noqa: S603 - our own command
+        port = listener.getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

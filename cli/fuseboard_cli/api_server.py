@@ -1,6 +1,7 @@
 """The server of the HTTP API; apart, because importing it takes a second that no other command is to wait for."""
 
 import signal
+import socket
 import sys
 from types import FrameType
 from typing import Final
@@ -24,8 +25,11 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve; who looks on at the end is cut off after STOP_SECONDS. Raises CommandError where it cannot listen."""
+def serve(settings: Settings, host: str, port: int, listener: socket.socket | None = None) -> None:
+    """Serve at `listener`, or else at host and port; who looks on at the end is cut off after STOP_SECONDS.
+
+    Raises CommandError where it cannot listen.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         # the server raises the signal again once it has ended
         signal.signal(number, lambda *_: sys.exit(0))
@@ -43,8 +47,10 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     try:
-        Server(config).run()
+        Server(config).run(None if listener is None else [listener])
     except SystemExit as end:
         if end.code:
-            raise CommandError(f"cannot listen at {host}:{port}: is something else there already?") from end
+            raise CommandError(
+                f"cannot listen at {host}:{port}: is something else there already? --host and --port name another place"
+            ) from end
         raise

@@ -11,6 +11,7 @@ from typing import IO, Self
 from fuseboard_cli.embedded_error import EmbeddedError
 from fuseboard_cli.embedded_files import (
     Addresses,
+    check_data_folder,
     open_lock,
     open_log,
     read_addresses,
@@ -42,6 +43,7 @@ class Embedded:
     def __enter__(self) -> Self:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_data_folder(self.root)
             # one starter at a time
             with open_lock(self.root / "start.lock") as start:
                 fcntl.flock(start, fcntl.LOCK_EX)

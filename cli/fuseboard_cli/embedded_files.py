@@ -1,9 +1,9 @@
 """The files beside the servers' data: locks, addresses, sockets, logs."""
 
 import fcntl
-import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -80,13 +80,38 @@ def make_socket_folder(root: Path) -> Path:
     folder = root / "run"
     path = os.fsencode(folder / "postgres" / f".s.PGSQL.{POSTGRES_PORT}.lock")
     if len(path) > SOCKET_PATH_MAX_BYTES or any(character in path for character in MISREAD_IN_SOCKET_PATHS):
-        digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"fuseboard-{os.geteuid()}-{digest}"
+        return _make_folder_elsewhere(root / "run.path")
     folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    if not _is_private(folder):
         raise EmbeddedError(f"{folder} must be a directory of mode 0700 owned by this user: remove it and start again")
     return folder
+
+
+def _make_folder_elsewhere(note: Path) -> Path:
+    """Make a folder under a name that nobody could take before, and note which, so that a killed keeper leaves one."""
+    if note.exists() and _is_private(noted := Path(os.fsdecode(note.read_bytes()))):
+        return noted
+    folder = Path(tempfile.mkdtemp(prefix="fuseboard-"))
+    note.write_bytes(os.fsencode(folder))
+    return folder
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def check_data_folder(root: Path) -> None:
+    """Raise EmbeddedError when another user could put files there, and so say where this user's servers are."""
+    status = root.stat()
+    if os.geteuid() not in (0, status.st_uid) or status.st_mode & stat.S_IWOTH:
+        raise EmbeddedError(
+            f"the data directory {root} must be this user's own and not writable by others: "
+            "change its owner and mode (0700), or choose another with FUSEBOARD_DATA_DIR"
+        )
 
 
 def open_log(path: Path) -> IO[bytes]:

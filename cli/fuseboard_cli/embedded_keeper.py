@@ -130,6 +130,8 @@ def main() -> int:
     """Leave the process that asked, so that neither waits for the other, and keep the servers."""
     if os.fork() != 0:
         return 0
+    # logs quote what users sent
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

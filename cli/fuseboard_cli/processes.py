@@ -33,6 +33,7 @@ class Child:
 
     name: str
     command: Sequence[str]
+    descriptors: Sequence[int] = ()
     process: subprocess.Popen[bytes] | None = None
     printer: threading.Thread | None = None
     started_at: float = 0.0
@@ -72,10 +73,10 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def add(self, name: str, command: Sequence[str], count: int = 1) -> None:
-        """Add `count` children that run `command`; the next `poll` starts them."""
+    def add(self, name: str, command: Sequence[str], count: int = 1, *, descriptors: Sequence[int] = ()) -> None:
+        """Add `count` children that run `command` and inherit `descriptors`; the next `poll` starts them."""
         names = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
-        self.children += [Child(each, command) for each in names]
+        self.children += [Child(each, command, descriptors) for each in names]
 
     def poll(self) -> None:
         """Start every child that is due: the new ones, and the crashed ones after their pause. Does not wait."""
@@ -126,7 +127,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._environment | {LIFELINE_VARIABLE: str(lifeline)},
-                pass_fds=[lifeline],
+                pass_fds=[lifeline, *child.descriptors],
                 start_new_session=True,
             )
         child.process, child.started_at = process, now

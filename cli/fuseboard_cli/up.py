@@ -2,11 +2,13 @@
 
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Final
@@ -15,7 +17,7 @@ import typer
 
 from fuseboard_api.token_store import insert_login_code, insert_token
 from fuseboard_api.tokens import hash_secret, make_secret, make_token
-from fuseboard_cli.api import HOST, PORT, Port
+from fuseboard_cli.listener import HOST, PORT, open_listener
 from fuseboard_cli.logs import setup_logging
 from fuseboard_cli.output import stdout
 from fuseboard_cli.processes import Supervisor
@@ -25,6 +27,8 @@ from fuseboard_schema.settings import Settings, read_settings
 
 PROGRAM: Final = "fuseboard"
 CONSUMERS: Final = 1
+# a look at whether the API answers yet holds up the supervision of the others no longer
+ANSWER_TIMEOUT_SECONDS: Final = 0.5
 LOGIN_LINK_LASTS: Final = timedelta(minutes=10)
 # as long as a session of a browser
 LOGIN_TOKEN_LASTS: Final = timedelta(hours=12)
@@ -52,31 +56,54 @@ def run_services(settings: Settings, consumers: int, log_folder: Path | None, **
 
 def up(
     consumers: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = CONSUMERS,
-    port: Port = PORT,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="The port of the dashboard.", show_default=f"{PORT}, else a free one"),
+    ] = None,
 ) -> None:
     """Run everything: servers (unless DATABASE_URL and REDIS_URL name some), consumers, aggregator, dashboard."""
     given = read_settings()
     setup_logging(given.log_level)
-    with use_servers(may_create=True) as settings, run_services(settings, consumers, None) as supervisor:
-        port = find_free_port(port)
-        supervisor.add("api", make_command("api", "--port", str(port)))
+    with (
+        open_listener(port) as listener,
+        use_servers(may_create=True) as settings,
+        run_services(settings, consumers, None) as supervisor,
+    ):
+        descriptor = listener.fileno()
+        supervisor.add("api", make_command("api", "--fd", str(descriptor)), descriptors=(descriptor,))
         # never broken into lines, because it is there to be copied
         stdout().print(describe_installation(settings, is_embedded=not given.redis_url), soft_wrap=True)
-        stdout().print(f"Dashboard, a link that works once: {make_login_link(settings, port)}", soft_wrap=True)
-        supervisor.run_until(lambda: False)
+        invitation = Invitation(settings, listener.getsockname()[1])
+        supervisor.run_until(invitation.offer_once)
 
 
-def find_free_port(port: int) -> int:
-    """Give this port if nobody listens there, else one that the system chooses."""
-    with socket.socket() as probe:
-        # one that has just been left is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            probe.bind((HOST, 0))
-        found: int = probe.getsockname()[1]
-    return found
+@dataclass(slots=True)
+class Invitation:
+    """The login link, made and printed when the API answers and not before."""
+
+    settings: Settings
+    port: int
+    is_printed: bool = False
+
+    def offer_once(self) -> bool:
+        """Print the link if it is time; False, because it is no reason to stop."""
+        if not self.is_printed and is_answering(self.port):
+            self.is_printed = True
+            link = make_login_link(self.settings, self.port)
+            stdout().print(f"Dashboard, a link that works once: {link}", soft_wrap=True)
+        return False
+
+
+def is_answering(port: int) -> bool:
+    """Tell whether the API has come so far as to answer; whoever knocks before waits in the socket's queue."""
+    connection = HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def make_login_link(settings: Settings, port: int) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from api_tools import bear, make_api_token
-from fuseboard_cli.up import find_free_port
+from fuseboard_cli.listener import open_listener
 from fuseboard_schema.stopping import STOP_WITHIN_SECONDS
 from waiting import wait_until
 
@@ -38,7 +39,16 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_the_link_that_up_prints_leads_to_the_board(tmp_path: Path) -> None:
+def can_listen(port: int) -> bool:
+    """Say whether another process could be at this port."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_link_that_up_prints_leads_to_the_board_and_nobody_else_can_be_there(tmp_path: Path) -> None:
     output = tmp_path / "out.log"
     up = start(tmp_path, ["up"], {"FUSEBOARD_SPOOL_DIR": str(tmp_path / "spool")})
     try:
@@ -46,7 +56,8 @@ def test_the_link_that_up_prints_leads_to_the_board(tmp_path: Path) -> None:
         found = LINK.search(output.read_text())
         assert found
         url, path = found.groups()
-        wait_until(lambda: answers(url), 60)
+        # not one that another user's server could be given before ours answers
+        assert answers(url)
         with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
             page = browser.get(path)
             assert (page.status_code, page.url.path) == (200, "/")
@@ -56,6 +67,13 @@ def test_the_link_that_up_prints_leads_to_the_board(tmp_path: Path) -> None:
             sent = browser.post("/api/llm/record", json={**event, "completion_tokens": 100}, headers=own)
             assert sent.status_code == 202
             wait_until(lambda: browser.get("/api/llm/costs").json()["total_cost_usd"] == 0.0045, 60)
+        [api] = re.findall(r"process_started name=api pid=(\d+)", output.read_text())
+        os.kill(int(api), signal.SIGKILL)
+        port = int(url.rpartition(":")[2])
+        wait_until(lambda: can_listen(port) or output.read_text().count("process_started name=api") == 2, 60)
+        assert not can_listen(port)
+        # without a wait: what knocks in between is answered by the next one
+        assert httpx.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
         up.send_signal(signal.SIGINT)
 
         assert up.wait(60) == 0
@@ -74,7 +92,8 @@ def test_the_api_ends_in_time_although_somebody_looks_on(
     connection: Connection[TupleRow],
     tmp_path: Path,
 ) -> None:
-    port = find_free_port(8420)
+    with open_listener(None) as listener:
+        port = listener.getsockname()[1]
     variables = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "FUSEBOARD_NAMESPACE": namespace}
     environment = {**os.environ, **variables, "FUSEBOARD_SPOOL_DIR": str(tmp_path / "spool")}
     api = start(tmp_path, ["api", "--port", str(port)], environment)

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from typer.testing import CliRunner
 
 from api_tools import bear, expect_problem, open_client
 from commands import run_command, run_json
 from consumers import make_settings
-from fuseboard_cli.up import find_free_port, make_login_link
+from fuseboard_cli.application import app
+from fuseboard_cli.command_error import CommandError
+from fuseboard_cli.listener import open_listener
+from fuseboard_cli.up import make_login_link
 from fuseboard_schema.settings import Settings
 from queries import fetch_row
 
@@ -99,5 +103,28 @@ def test_the_login_link_of_up_opens_the_dashboard_once(settings: Settings) -> No
         expect_problem(api.get(path), 401)
 
 
-def test_up_takes_another_port_where_its_own_is_taken(busy_port: int) -> None:
-    assert find_free_port(busy_port) != busy_port
+def test_up_takes_a_free_port_where_its_own_is_taken_and_none_was_named(
+    busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fuseboard_cli.listener.PORT", busy_port)
+    with open_listener(None) as listener:
+        assert listener.getsockname()[1] not in (0, busy_port)
+
+
+def test_up_takes_no_other_port_than_the_one_that_was_named(busy_port: int, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=f"--port {busy_port} cannot be had"):
+        CliRunner().invoke(
+            app,
+            ["up", "--port", str(busy_port)],
+            env={"FUSEBOARD_DATA_DIR": str(tmp_path / "data")},
+            catch_exceptions=False,
+        )
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("kind", ["closed", "file", "deaf"])
+def test_the_api_serves_at_no_descriptor_but_a_listening_socket(kind: str, settings: Settings, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file, socket.socket() as deaf:
+        descriptor = {"closed": 999, "file": file.fileno(), "deaf": deaf.fileno()}[kind]
+        with pytest.raises(CommandError, match=f"--fd {descriptor} is"):
+            run_command(settings, "api", "--fd", str(descriptor))
