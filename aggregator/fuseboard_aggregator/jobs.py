@@ -13,6 +13,7 @@ from fuseboard_aggregator.job_store import fail_job_run, finish_job_run, start_j
 from fuseboard_aggregator.locks import hold_lock
 from fuseboard_aggregator.partitions import drop_old_partitions, make_partitions_ahead
 from fuseboard_aggregator.reconcile import reconcile
+from fuseboard_aggregator.rejected import expire_rejected_events
 from fuseboard_aggregator.store import Database
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
@@ -39,10 +40,12 @@ def fold(connection: Database, settings: Settings, now: datetime) -> JobRun:
 
 
 def maintain_partitions(connection: Database, settings: Settings, now: datetime) -> JobRun:
-    """Make the partitions of the next days and drop those past the retention."""
+    """Make the partitions of the next days, drop those past the retention, and let refused events expire."""
     made = make_partitions_ahead(connection, settings.partitions_ahead_days, now)
     retention = drop_old_partitions(connection, settings.raw_retention_days, now)
-    return JobRun(f"made {len(made)} partitions, dropped {len(retention.dropped)}", retention.problem)
+    expired = expire_rejected_events(connection, settings.rejected_retention_days, now)
+    summary = f"made {len(made)} partitions, dropped {len(retention.dropped)}"
+    return JobRun(f"{summary}, {expired} rejected events expired" if expired else summary, retention.problem)
 
 
 def check_usage(connection: Database, settings: Settings, now: datetime) -> JobRun:

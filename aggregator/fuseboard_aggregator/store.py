@@ -66,6 +66,12 @@ def list_partitions(connection: Database) -> list[date]:
         return cursor.execute(load_sql(__package__, "list_partitions")).fetchall()
 
 
+def delete_expired_rejected(connection: Database, before: datetime, limit: int) -> int:
+    """Delete up to `limit` refused events that came before a time (aware); return how many."""
+    parameters = {"before": before, "limit": limit}
+    return connection.execute(load_sql(__package__, "delete_expired_rejected"), parameters).rowcount
+
+
 def drop_request_partition(connection: Database, day: date) -> None:
     """Drop the partition of a UTC day; raise psycopg.errors.LockNotAvailable when readers keep it for a second."""
     connection.execute(load_sql(__package__, "drop_request_partition"), {"day": day})

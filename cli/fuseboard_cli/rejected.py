@@ -1,53 +1,37 @@
-"""`fuseboard rejected`: events that were refused, and sending them again."""
+"""`fuseboard rejected`: events that were refused, and what can become of them."""
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Annotated, Final, NamedTuple, get_args
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
-from psycopg import Connection
-from psycopg.rows import TupleRow, class_row, scalar_row
-from redis import Redis
 
 from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.output import format_time, make_table, print_json, remark, say, show
-from fuseboard_cli.servers import open_database, open_redis, use_database, use_servers
-from fuseboard_consumer.decode import RAW_TEXT_MAX_BYTES, WHOLE_ENTRY, RejectionReason
-from fuseboard_schema.sql import load_sql
-from fuseboard_schema.stream import ENTRY_FIELD, STREAM_MAX_ENTRIES, name_event_stream
+from fuseboard_cli.output import clean_text, format_time, make_table, print_json, remark, say, show
+from fuseboard_cli.rejected_edit import edit_in_editor, read_edited, set_fields
+from fuseboard_cli.rejected_replay import (
+    CONFLICT,
+    Replayed,
+    Replayer,
+    decode_again,
+    find_rejected_events,
+    require_known,
+)
+from fuseboard_cli.rejected_store import (
+    REASONS,
+    Refusal,
+    RejectedEvent,
+    Scope,
+    dismiss_rejected,
+    select_rejected_events,
+    select_rejected_to_replay,
+    set_edited_text,
+)
+from fuseboard_cli.servers import open_database, use_database, use_servers
 
 app = typer.Typer(name="rejected", help="Events that were refused, raw and with the reason.", no_args_is_help=True)
 
-Database = Connection[TupleRow]
-REASONS: Final = get_args(RejectionReason)
-# its event_id is taken for good, so sending it again can only be refused again
-CONFLICT: Final = "conflicting_duplicate"
 SHOWN_CHARACTERS: Final = 120
-# a raw text is up to 64 kB
-PAGE_EVENTS: Final = 100
-
-
-class RejectedEvent(NamedTuple):
-    """One row of llm_rejected_events."""
-
-    rejected_id: int
-    entry_id: str
-    entry_index: int
-    reason: str
-    detail: str
-    raw_text: str
-    raw_bytes: int
-    received_at: datetime
-    replayed_at: datetime | None
-
-    @property
-    def obstacle(self) -> str | None:
-        """Why it cannot be sent again; None when it can."""
-        if self.replayed_at is not None:
-            return f"was sent again at {format_time(self.replayed_at)} UTC already"
-        if self.raw_bytes > RAW_TEXT_MAX_BYTES:
-            return f"only the first {RAW_TEXT_MAX_BYTES:,} of its {self.raw_bytes:,} bytes were kept"
-        return None
+SHOWN_REFUSALS: Final = 20
 
 
 def check_reason(reason: str | None) -> str | None:
@@ -57,9 +41,18 @@ def check_reason(reason: str | None) -> str | None:
     return reason
 
 
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids, as `rejected list` shows them.")]
 Reason = Annotated[
     str | None, typer.Option(callback=check_reason, help=f"Only those refused as one of: {', '.join(REASONS)}.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def make_scope(ids: list[int] | None, reason: str | None, *, every: bool) -> Scope:
+    """Make the scope of a command out of its arguments, exactly one of which must be given."""
+    if sum((bool(ids), every, reason is not None)) != 1:
+        raise typer.BadParameter("give either ids, or --all, or --reason")
+    return Scope(ids or (), reason)
 
 
 @app.command("list")
@@ -67,121 +60,145 @@ def list_rejected(
     *,
     reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    show_all: Annotated[bool, typer.Option("--all", help="Also those that were sent again.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Also those that were replayed or dismissed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the raw text.")] = False,
 ) -> None:
     """List refused events, the newest first."""
     with use_database() as connection:
         found = select_rejected_events(connection, reason=reason, limit=limit, show_all=show_all)
     if as_json:
-        print_json([event._asdict() for event in found])
+        print_json([event._asdict() | {"state": event.state} for event in found])
         return
     show(
         make_table(
             "Rejected events",
-            ("id #", "received (UTC)", "reason", "detail", "raw"),
-            (
-                (
-                    event.rejected_id,
-                    format_time(event.received_at),
-                    event.reason,
-                    event.detail[:SHOWN_CHARACTERS],
-                    event.raw_text[:SHOWN_CHARACTERS],
-                )
-                for event in found
-            ),
+            ("id #", "received (UTC)", *(["state"] if show_all else []), "reason", "detail", "text"),
+            (list_cells(event, show_state=show_all) for event in found),
         )
     )
 
 
+def list_cells(event: RejectedEvent, *, show_state: bool) -> list[object]:
+    """List what the table shows of an event."""
+    times = f" ({event.refusals} times)" if event.refusals > 1 else ""
+    return [
+        event.rejected_id,
+        format_time(event.received_at),
+        *([event.state] if show_state else []),
+        event.reason + times,
+        event.detail[:SHOWN_CHARACTERS],
+        event.text[:SHOWN_CHARACTERS],
+    ]
+
+
 @app.command()
 def replay(
-    ids: Annotated[list[int] | None, typer.Argument(help="Ids, as `rejected list` shows them.")] = None,
+    ids: Ids = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All that were not sent again, but no duplicates.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that are open, but no duplicates.")] = False,
     reason: Reason = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Send refused events again, raw as they came, such as after an upgrade that understands them."""
-    if sum((bool(ids), every, reason is not None)) != 1:
-        raise typer.BadParameter("give either ids, or --all, or --reason")
-    sent: list[int] = []
-    refused: dict[int, str] = {}
-    with use_servers() as settings, open_database(settings) as connection, open_redis(settings) as redis:
-        for event in find_rejected_events(connection, ids or [], reason):
-            if event.obstacle:
-                refused[event.rejected_id] = event.obstacle
-            else:
-                send_again(connection, redis, settings.namespace, event)
-                sent.append(event.rejected_id)
+    """Store refused events after all, such as after an upgrade that understands them or `rejected edit`."""
+    scope = make_scope(ids, reason, every=every)._replace(unwanted_reason=CONFLICT if every else None)
+    with use_servers(needs_redis=False) as settings, open_database(settings) as connection:
+        replayer = Replayer(settings, connection)
+        done, skipped = Replayed([], []), dict[int, str]()
+        try:
+            for page in find_rejected_events(connection, scope):
+                skipped |= {event.rejected_id: event.obstacle for event in page if event.obstacle}
+                part = replayer.replay([event for event in page if not event.obstacle])
+                done.stored.extend(part.stored)
+                done.refused.extend(part.refused)
+        finally:
+            replayer.close()
     if as_json:
-        reasons = [{"rejected_id": rejected_id, "reason": obstacle} for rejected_id, obstacle in refused.items()]
-        print_json({"replayed": sent, "refused": reasons})
+        print_json(make_document(done, skipped))
     else:
-        say(f"{len(sent):,} sent again; what is refused again appears as a new row")
-        for rejected_id, obstacle in refused.items():
-            remark(f"{rejected_id} not sent: {obstacle}")
-    if refused and ids:
+        tell_replayed(done, skipped)
+    if ids and (done.refused or skipped):
         raise typer.Exit(1)
 
 
-def send_again(connection: Database, redis: Redis, namespace: str, event: RejectedEvent) -> None:
-    """Send a raw event through the stream and mark it; raises CommandError while the stream is full.
-
-    Sent before it is marked: should this process die in between, it is sent once more, and counted once (G1).
-    """
-    stream = name_event_stream(namespace)
-    if redis.xlen(stream) >= STREAM_MAX_ENTRIES:
-        raise CommandError(f"the stream has {STREAM_MAX_ENTRIES:,} entries: wait until consumers have caught up")
-    is_entry = event.entry_index == WHOLE_ENTRY
-    redis.xadd(stream, {ENTRY_FIELD: event.raw_text if is_entry else f"[{event.raw_text}]"})
-    mark_replayed(connection, event.rejected_id)
-
-
-def find_rejected_events(connection: Database, ids: Sequence[int], reason: str | None) -> Iterator[RejectedEvent]:
-    """Find the events with these ids, or without ids all open ones (of a reason), a page in memory at a time.
-
-    Raises CommandError for an id that is not there, before anything is given.
-    """
-    missing = set(ids) - set(select_known_rejected(connection, ids))
-    if missing:
-        raise CommandError(f"there is no rejected event {min(missing)}: see `fuseboard rejected list --all`")
-    last_id = 0
-    while page := select_rejected_to_replay(connection, ids, reason, last_id):
-        yield from page
-        last_id = page[-1].rejected_id
-
-
-def select_rejected_events(
-    connection: Database, *, reason: str | None, limit: int, show_all: bool
-) -> list[RejectedEvent]:
-    """Read refused events, the newest first."""
-    parameters = {"reason": reason, "limit": limit, "show_all": show_all}
-    with connection.cursor(row_factory=class_row(RejectedEvent)) as cursor:
-        return cursor.execute(load_sql(__package__, "select_rejected_events"), parameters).fetchall()
-
-
-def select_known_rejected(connection: Database, ids: Sequence[int]) -> list[int]:
-    """Read which of these ids there are."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(load_sql(__package__, "select_known_rejected"), {"ids": list(ids)}).fetchall()
-
-
-def select_rejected_to_replay(
-    connection: Database, ids: Sequence[int], reason: str | None, after_id: int
-) -> list[RejectedEvent]:
-    """Read the next events with these ids, or without ids those not sent again yet, the oldest first."""
-    parameters = {
-        "ids": list(ids) or None,
-        "reason": reason,
-        "unwanted_reason": CONFLICT,
-        "after_id": after_id,
-        "limit": PAGE_EVENTS,
+def make_document(done: Replayed, skipped: dict[int, str]) -> dict[str, Any]:
+    """Make the JSON form of a replay."""
+    again = [{"rejected_id": number, "reason": f"{reason}: {detail}"} for number, reason, detail in done.refused]
+    return {
+        "replayed": done.stored,
+        "refused": again + [{"rejected_id": number, "reason": obstacle} for number, obstacle in skipped.items()],
     }
-    with connection.cursor(row_factory=class_row(RejectedEvent)) as cursor:
-        return cursor.execute(load_sql(__package__, "select_rejected_to_replay"), parameters).fetchall()
 
 
-def mark_replayed(connection: Database, rejected_id: int) -> None:
-    """Note that a refused event was sent again."""
-    connection.execute(load_sql(__package__, "mark_replayed"), {"rejected_id": rejected_id})
+def tell_replayed(done: Replayed, skipped: dict[int, str]) -> None:
+    """Say what became of a replay, and what can be done about the rest."""
+    say(f"{len(done.stored):,} stored, {len(done.refused):,} refused again, {len(skipped):,} not tried")
+    for refusal in done.refused[:SHOWN_REFUSALS]:
+        remark(f"{refusal.rejected_id} refused again: {describe_refusal(refusal)}")
+    for rejected_id, obstacle in list(skipped.items())[:SHOWN_REFUSALS]:
+        remark(f"{rejected_id} not tried: {obstacle}")
+    if len(done.refused) > SHOWN_REFUSALS or len(skipped) > SHOWN_REFUSALS:
+        remark("and more: `fuseboard rejected list`")
+    if done.refused or skipped:
+        remark("mend one with `fuseboard rejected edit ID`, or close it with `fuseboard rejected dismiss ID`")
+
+
+def describe_refusal(refusal: Refusal) -> str:
+    """Say why an event was refused, in one line."""
+    return clean_text(f"{refusal.reason}: {refusal.detail}"[:SHOWN_CHARACTERS])
+
+
+@app.command()
+def edit(
+    rejected_id: Annotated[int, typer.Argument(help="Its id, as `rejected list` shows it.")],
+    *,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, tags.KEY a tag; repeatable.")
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Remove a field; repeatable.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Take the text of this file; - is standard input.")] = None,
+) -> None:
+    """Edit a refused event, in $EDITOR or by options; the raw text is kept beside. Then `rejected replay` stores it."""
+    if file is not None and (changes or unset):
+        raise typer.BadParameter("give either --file, or --set and --unset")
+    with use_database() as connection:
+        require_known(connection, [rejected_id])
+        [event] = select_rejected_to_replay(connection, Scope([rejected_id]))
+        if event.replayed_at is not None:
+            raise CommandError(f"{rejected_id} {event.obstacle}")
+        if file is not None:
+            text = read_edited(file)
+        elif changes or unset:
+            text = set_fields(event, changes or [], unset or [])
+        else:
+            text = edit_in_editor(event.text)
+        if text == event.text:
+            say(f"{rejected_id} is as it was")
+            return
+        set_edited_text(connection, rejected_id, text)
+        refused = decode_again([event._replace(edited_text=text)], connection).rejected
+    if not refused:
+        say(f"{rejected_id} edited; now `fuseboard rejected replay {rejected_id}`")
+        return
+    say(f"{rejected_id} edited; it would still be refused: {clean_text(f'{refused[0].reason}: {refused[0].detail}')}")
+
+
+@app.command()
+def dismiss(
+    ids: Ids = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close refused events that nobody will replay: they are not counted as open any more, and expire in their time."""
+    scope = make_scope(ids, reason, every=every)
+    with use_database() as connection:
+        require_known(connection, scope.ids)
+        dismissed = dismiss_rejected(connection, scope)
+    left = sorted(set(scope.ids) - set(dismissed))
+    if as_json:
+        print_json({"dismissed": dismissed})
+    else:
+        say(f"{len(dismissed):,} dismissed")
+        for rejected_id in left:
+            remark(f"{rejected_id} was not open")

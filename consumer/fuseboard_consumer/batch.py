@@ -1,7 +1,7 @@
 """One batch as one transaction: requests, deltas, refused events and health together or not at all (G1, G3)."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -24,6 +24,10 @@ SECONDS_PER_DAY = 86_400
 REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 
 
+# is told in the batch's transaction what was refused; a replay keeps it in another way
+KeepRejected = Callable[[store.Database, Sequence[Rejected]], None]
+
+
 class Batch(NamedTuple):
     """Accepted events with their rows for the staging table, and what was refused beside them."""
 
@@ -35,8 +39,9 @@ class Batch(NamedTuple):
 class BatchStore:
     """Stores batches over one connection, which it opens when it is needed and drops when it breaks."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, keep_rejected: KeepRejected = store.insert_rejected_events) -> None:
         self._database_url = database_url
+        self._keep_rejected = keep_rejected
         self._connection: store.Database | None = None
         self._days: set[date] = set()
         self._providers: set[str] = set()
@@ -100,7 +105,7 @@ class BatchStore:
                 rejected += self._find_conflicts(batch, minutes)
                 folded = self._update_health(batch, minutes)
             if rejected:
-                store.insert_rejected_events(self.connection, rejected)
+                self._keep_rejected(self.connection, rejected)
         # known once it is committed, and not before
         self._providers |= providers
         self._tell(folded)

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     baseline_provider: str = Field("claude", alias="FUSEBOARD_BASELINE_PROVIDER", min_length=1)
     baseline_model: str = Field("claude", alias="FUSEBOARD_BASELINE_MODEL", min_length=1)
     raw_retention_days: int = Field(90, alias="FUSEBOARD_RAW_RETENTION_DAYS", ge=1, le=3650)
+    rejected_retention_days: int = Field(90, alias="FUSEBOARD_REJECTED_RETENTION_DAYS", ge=1, le=3650)
     partitions_ahead_days: int = Field(7, alias="FUSEBOARD_PARTITIONS_AHEAD_DAYS", ge=1, le=60)
     fold_interval_seconds: int = Field(30, alias="FUSEBOARD_FOLD_INTERVAL_SECONDS", ge=1, le=3600)
     batch_max_events: int = Field(2000, alias="FUSEBOARD_BATCH_MAX_EVENTS", ge=1, le=20_000)

@@ -1,5 +1,3 @@
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +5,11 @@ import pytest
 from redis import Redis
 
 from commands import run_command, run_json, store_events
-from consumers import drain_all, make_settings, shorten_waits
+from consumers import make_settings, shorten_waits
 from events import make_event
 from fuseboard_cli.command_error import CommandError
-from fuseboard_consumer.decode import RAW_TEXT_MAX_BYTES
 from fuseboard_schema.settings import Settings
-from queries import Database, fetch_row, fetch_value
+from queries import Database, fetch_value
 
 RATES = ("--input", "3", "--output", "15", "--source", "price list")
 
@@ -141,98 +138,6 @@ def test_a_provider_is_disabled_enabled_and_moved(settings: Settings) -> None:
 def test_an_unknown_provider_is_refused_with_those_that_are_known(settings: Settings) -> None:
     with pytest.raises(CommandError, match="no provider nobody: known are ollama, localai, claude, openai"):
         run_command(settings, "providers", "enable", "nobody")
-
-
-def test_a_rejected_event_is_listed_and_counted_once_it_is_accepted(
-    settings: Settings, redis_client: Redis, connection: Database
-) -> None:
-    early = make_event(occurred_at=datetime.now(UTC) + timedelta(days=2))
-    store_events(redis_client, settings, [early, make_event(status="exploded"), make_event()])
-
-    listed = run_json(settings, "rejected", "list")
-    assert [event["reason"] for event in listed] == ["invalid_event", "absurd_time"]
-    assert len(run_json(settings, "rejected", "list", "--reason", "absurd_time")) == 1
-    assert "absurd_time" in run_command(settings, "rejected", "list").stdout
-    # two days later
-    connection.execute(
-        b'UPDATE llm_rejected_events SET raw_text = regexp_replace(raw_text, \'"occurred_at":\\s*"[^"]*"\','
-        b" '\"occurred_at\": \"2025-05-01T12:00:00Z\"') WHERE reason = 'absurd_time'"
-    )
-    assert len(run_json(settings, "rejected", "replay", "--all")["replayed"]) == 2
-    drain_all(redis_client, settings)
-    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 2
-    # the other one was refused again, as a new row
-    [again] = run_json(settings, "rejected", "list")
-    assert (again["reason"], again["replayed_at"]) == ("invalid_event", None)
-    assert len(run_json(settings, "rejected", "list", "--all")) == 3
-
-
-def test_a_whole_entry_is_sent_again_as_it_came(settings: Settings, redis_client: Redis) -> None:
-    store_events(redis_client, settings, '{"not": "a list"}')
-    [rejected] = run_json(settings, "rejected", "list")
-
-    run_command(settings, "rejected", "replay", str(rejected["rejected_id"]))
-    drain_all(redis_client, settings)
-
-    [again] = run_json(settings, "rejected", "list")
-    assert (again["raw_text"], again["entry_index"]) == ('{"not": "a list"}', -1)
-    assert again["rejected_id"] > rejected["rejected_id"]
-
-
-def test_a_rejected_event_whose_text_was_cut_is_not_sent(settings: Settings, redis_client: Redis) -> None:
-    store_events(redis_client, settings, "x" * (RAW_TEXT_MAX_BYTES + 1))
-    [rejected] = run_json(settings, "rejected", "list")
-
-    document = run_json(settings, "rejected", "replay", str(rejected["rejected_id"]), code=1)
-
-    assert document["replayed"] == []
-    assert "only the first 65,536 of its 65,537 bytes were kept" in document["refused"][0]["reason"]
-    assert run_json(settings, "rejected", "list")[0]["replayed_at"] is None
-
-
-def test_a_rejected_event_is_sent_once(settings: Settings, redis_client: Redis) -> None:
-    store_events(redis_client, settings, [{"nonsense": 1}])
-    [rejected] = run_json(settings, "rejected", "list")
-    run_command(settings, "rejected", "replay", "--reason", "invalid_event")
-
-    result = run_command(settings, "rejected", "replay", str(rejected["rejected_id"]), code=1)
-
-    assert "was sent again at" in result.stderr
-    with pytest.raises(CommandError, match="no rejected event 999999"):
-        run_command(settings, "rejected", "replay", "999999")
-
-
-def test_duplicates_are_not_among_all(settings: Settings, redis_client: Redis, connection: Database) -> None:
-    event = make_event()
-    store_events(redis_client, settings, [event])
-    store_events(redis_client, settings, [event | {"prompt_tokens": 5}])
-    [rejected] = run_json(settings, "rejected", "list")
-    assert rejected["reason"] == "conflicting_duplicate"
-
-    assert run_json(settings, "rejected", "replay", "--all")["replayed"] == []
-    assert run_json(settings, "rejected", "replay", "--reason", "conflicting_duplicate")["replayed"] != []
-    stored = fetch_row(connection, "SELECT count(*) AS requests, sum(cost_usd) AS cost FROM llm_requests")
-    assert stored == {"requests": 1, "cost": Decimal("0.0045")}
-
-
-def test_more_rejected_events_than_a_page_are_all_sent(
-    settings: Settings, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fuseboard_cli.rejected.PAGE_EVENTS", 2)
-    store_events(redis_client, settings, [{"nonsense": number} for number in range(5)])
-
-    assert len(run_json(settings, "rejected", "replay", "--all")["replayed"]) == 5
-
-
-def test_a_full_stream_takes_no_rejected_event(
-    settings: Settings, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store_events(redis_client, settings, [{"nonsense": 1}])
-    monkeypatch.setattr("fuseboard_cli.rejected.STREAM_MAX_ENTRIES", 0)
-
-    with pytest.raises(CommandError, match="wait until consumers have caught up"):
-        run_command(settings, "rejected", "replay", "--all")
-    assert run_json(settings, "rejected", "list")[0]["replayed_at"] is None
 
 
 def test_only_the_database_is_needed_to_read_costs(

@@ -6,7 +6,9 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from consumers import make_settings
 from fuseboard_aggregator.fold import fold_deltas
+from fuseboard_aggregator.jobs import run_job
 from fuseboard_aggregator.locks import hold_snapshot
 from fuseboard_aggregator.partitions import Retention, drop_old_partitions, make_partitions_ahead
 from fuseboard_aggregator.rebuild import rebuild_daily
@@ -148,3 +150,22 @@ def test_the_partition_of_a_late_event_is_dropped_without_moving_back_what_is_re
     assert retention == Retention([date(2026, 2, 8), date(2026, 3, 10)], None)
     assert read_retained_from(connection) == datetime(2026, 3, 16, tzinfo=UTC)
     assert sum(row["requests"] for row in fetch_usage(connection, "llm_costs_daily").values()) == 12
+
+
+def test_rejected_events_expire_whatever_became_of_them(
+    database_url: str, connection: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fuseboard_aggregator.rejected.CHUNK_ROWS", 2)
+    connection.execute(
+        b"INSERT INTO llm_rejected_events (entry_id, entry_index, reason, detail, raw_text, raw_bytes, received_at)"
+        b" SELECT '1-1', days, 'not_json', '', '', 0, now() - days * interval '1 day' FROM generate_series(0, 9) days"
+    )
+    connection.execute(b"UPDATE llm_rejected_events SET dismissed_at = now() WHERE entry_index % 2 = 0")
+
+    settings = make_settings(database_url, "", "unused", FUSEBOARD_REJECTED_RETENTION_DAYS="4")
+    summary = run_job("partitions", settings).summary
+
+    assert "6 rejected events expired" in summary
+    left = fetch_value(connection, "SELECT array_agg(entry_index ORDER BY entry_index) FROM llm_rejected_events")
+    assert left == [0, 1, 2, 3]
+    assert "expired" not in run_job("partitions", settings).summary
