@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fuseboard_cli.embedded_error import EmbeddedError
+from fuseboard_cli.secrets import mask_secrets
 from fuseboard_schema.database import DATABASE_DOWN
 from fuseboard_schema.migrate import MigrationError
 from fuseboard_schema.settings import SettingsError
@@ -35,7 +36,7 @@ ADVICE: Final = (
 
 
 def describe_error(error: BaseException) -> str:
-    """Say in one line what went wrong and what to do."""
+    """Say in one line what went wrong and what to do, without any password."""
     text = " ".join(str(error).split()) or type(error).__name__
     advice = next((advice for kinds, advice in ADVICE if isinstance(error, kinds)), "{}")
-    return advice.format(text)
+    return mask_secrets(advice.format(text))

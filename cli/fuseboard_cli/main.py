@@ -1,7 +1,9 @@
 """The `fuseboard` command."""
 
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+OWN_PACKAGES: Final = "fuseboard_"
 
 
 def run() -> NoReturn:
@@ -13,4 +15,12 @@ def run() -> NoReturn:
         code = run_application()
     except KeyboardInterrupt:
         code = 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(OWN_PACKAGES):
+            raise
+        sys.stderr.write(
+            f"fuseboard: the base install, which is for workers, has no {error.name}: "
+            "the command comes with pip install 'fuseboard[server]'\n"
+        )
+        code = 1
     sys.exit(code)

@@ -1,6 +1,5 @@
 """`fuseboard up`: everything on one machine, until Ctrl-C."""
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from fuseboard_cli.listener import HOST, PORT, open_listener
 from fuseboard_cli.logs import setup_logging
 from fuseboard_cli.output import stdout
 from fuseboard_cli.processes import Supervisor
+from fuseboard_cli.secrets import mask_url
 from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.services import make_command, make_environment, migrate_database
 from fuseboard_schema.settings import Settings, read_settings
@@ -124,7 +124,7 @@ def describe_installation(settings: Settings, *, is_embedded: bool) -> str:
         arguments.insert(0, f'"{settings.redis_url}"')
         servers = [f"export {name}={quote(url)}" for name, url in urls.items()]
     else:
-        servers = [f"{name} is {mask_password(url)}" for name, url in urls.items()]
+        servers = [f"{name} is {mask_url(url)}" for name, url in urls.items()]
     return "\n".join([*servers, EXAMPLE.format(arguments=", ".join(arguments), program=name_program(sys.argv[0]))])
 
 
@@ -132,8 +132,3 @@ def name_program(started_as: str) -> str:
     """Name this program as the shell finds it: in a checkout that is no more than the path that it was started as."""
     is_command = Path(started_as).name == PROGRAM
     return quote(started_as) if is_command and shutil.which(PROGRAM) is None else PROGRAM
-
-
-def mask_password(url: str) -> str:
-    """Replace the password in a URL, also one given as a parameter."""
-    return re.sub(r"(?<=password=)[^&\s]*", "***", re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", url))

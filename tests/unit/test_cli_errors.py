@@ -2,6 +2,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -93,3 +94,38 @@ def test_the_advice_fits_the_error() -> None:
     assert "took too long" in describe_error(psycopg.errors.QueryCanceled("timeout"))
     assert describe_error(ResponseError("NOPERM")) == "Redis refused: NOPERM"
     assert describe_error(OSError("disk\nfull")) == "disk full"
+
+
+def test_the_base_install_says_where_the_command_comes_from(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['typer'] = None; from fuseboard_cli.main import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("fuseboard: the base install")
+    assert "pip install 'fuseboard[server]'" in done.stderr
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    assert run_command(tmp_path, "--version").stdout == f"fuseboard {version('fuseboard')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["prices", "-h"], ["prices", "set", "-h"], ["psql", "-h"]])
+def test_help_has_a_short_form(tmp_path: Path, arguments: list[str]) -> None:
+    done = run_command(tmp_path, *arguments)
+
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "a pipe that nobody reads"])
+def test_output_that_cannot_be_written_is_at_most_one_line(tmp_path: Path, target: str) -> None:
+    python = f"{shlex.quote(sys.executable)} -m fuseboard_cli --version"
+    command = f"{python} > /dev/full" if target == "/dev/full" else f"({python}; echo code $? >&2) | true"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 1 or "code 1" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Exception" not in done.stderr

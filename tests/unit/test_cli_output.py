@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuseboard_cli.command_error import describe_error
 from fuseboard_cli.logs import FORMAT, LineFormatter
 from fuseboard_cli.output import clean_text, format_exact, format_span, format_usd, make_table, print_json, stdout
-from fuseboard_cli.up import describe_installation, mask_password, name_program
+from fuseboard_cli.secrets import HIDDEN, mask_url
+from fuseboard_cli.up import describe_installation, name_program
 from fuseboard_schema.settings import Settings
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -93,7 +95,7 @@ def test_a_log_record_is_one_line_in_utc() -> None:
     ],
 )
 def test_a_password_is_not_shown(url: str, masked: str) -> None:
-    assert mask_password(url) == masked
+    assert mask_url(url) == masked
 
 
 def test_up_says_how_to_reach_the_embedded_servers() -> None:
@@ -133,3 +135,23 @@ def test_up_shows_no_password_of_own_servers() -> None:
 
     assert "secret" not in text
     assert 'Producer(namespace="mine")' in text
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://fuse:Zq7xv@Kw9tj@127.0.0.1/d", "no host 'Kw9tj@127.0.0.1', no Zq7xv"),
+        ("redis://:Zq7xv#Kw9tj@127.0.0.1/0", "port 'Zq7xv' is no number, Kw9tj"),
+        ("fuse:Zq7xv%20Kw9tj@127.0.0.1/d", 'missing "=" after "fuse:Zq7xv Kw9tj@127.0.0.1/d"'),
+        ("host=h password='Zq7xv Kw9tj' user=u", 'missing "=" after "Kw9tj\'", Zq7xv'),
+        ("postgresql://h/d?sslpassword=Zq7xvKw9tj&x=y", "Zq7xvKw9tj"),
+    ],
+)
+def test_no_message_has_a_part_of_a_password(url: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    record = logging.LogRecord("x", logging.INFO, "f.py", 1, "error=%s", (said,), None)
+
+    for text in (describe_error(ValueError(said)), LineFormatter(FORMAT).format(record), mask_url(url)):
+        assert HIDDEN in text
+        assert "Zq7xv" not in text
+        assert "Kw9tj" not in text
