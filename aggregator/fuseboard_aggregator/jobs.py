@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import psycopg
@@ -15,7 +15,7 @@ from fuseboard_aggregator.partitions import drop_old_partitions, make_partitions
 from fuseboard_aggregator.reconcile import reconcile
 from fuseboard_aggregator.rejected import expire_rejected_events
 from fuseboard_aggregator.store import Database
-from fuseboard_schema.database import connect_database
+from fuseboard_schema.database import connect_database, select_clock
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
 from fuseboard_schema.settings import Settings, SettingsError
 
@@ -71,10 +71,10 @@ JOBS: Final[Mapping[str, Callable[[Database, Settings, datetime], JobRun]]] = {
 
 
 def get_database_url(settings: Settings) -> str:
-    """Read where the database is; raise SettingsError when that is not set."""
-    if settings.database_url is None:
+    """Read where the database is, past a pooler; raise SettingsError when that is not set."""
+    if not settings.session_database_url:
         raise SettingsError("DATABASE_URL is not set: the aggregator needs a PostgreSQL")
-    return settings.database_url
+    return settings.session_database_url
 
 
 def run_job(name: str, settings: Settings) -> JobRun:
@@ -97,7 +97,8 @@ def run_job_on(connection: Database, name: str, settings: Settings) -> JobRun:
             return JobRun("another process is running it", is_skipped=True)
         start_job_run(connection, name)
         try:
-            run = job(connection, settings, datetime.now(UTC))
+            # what is old and what lies ahead is not for this host's clock to say
+            run = job(connection, settings, select_clock(connection))
         except Exception as error:
             with suppress(psycopg.Error):
                 fail_job_run(connection, name, f"{type(error).__name__}: {error}")

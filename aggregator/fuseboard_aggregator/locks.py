@@ -8,6 +8,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from fuseboard_schema.database import limit_idleness, remove_time_limit
 from fuseboard_schema.sql import load_sql
 
 # whoever changes daily rows has it
@@ -19,9 +20,11 @@ REPRICE_LOCK: Final = "fuseboard.reprice"
 def hold_lock(connection: Connection[TupleRow], name: str, *, wait: bool = False) -> Iterator[bool]:
     """Hold an advisory lock of the session; gives False when another session has it and `wait` is False.
 
-    Needs a session of its own: a pooler that hands one session to many clients would keep the lock for ever.
+    Needs a session of its own: a pooler that hands one session to many clients would keep the lock for ever. The server
+    ends the session of a holder that is frozen, so that others wait no longer than seconds.
     """
     parameters = {"name": name}
+    limit = limit_idleness(connection)
     if wait:
         connection.execute(load_sql(__package__, "wait_for_lock"), parameters)
         held = True
@@ -31,8 +34,10 @@ def hold_lock(connection: Connection[TupleRow], name: str, *, wait: bool = False
         yield held
     finally:
         # a session that is gone has given its locks back
-        if held and not connection.closed:
-            connection.execute(load_sql(__package__, "release_lock"), parameters)
+        if not connection.closed:
+            if held:
+                connection.execute(load_sql(__package__, "release_lock"), parameters)
+            limit_idleness(connection, limit)
 
 
 def try_transaction_lock(connection: Connection[TupleRow], name: str) -> bool:
@@ -55,8 +60,8 @@ def hold_snapshot(connection: Connection[TupleRow], *, keep_tag_keys: bool = Fal
             connection.execute(load_sql(__package__, "keep_partitions"))
             if keep_tag_keys:
                 connection.execute(load_sql(__package__, "keep_tag_keys"))
-            connection.execute(load_sql(__package__, "remove_time_limit"))
-            yield
+            with remove_time_limit(connection):
+                yield
     finally:
         if not connection.closed:
             connection.isolation_level = before

@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_MAX_SECONDS: Final = 60.0
+# a database that is down is looked for as often, so that a failover is found
+DOWN_RETRY_MAX_SECONDS: Final = 5.0
+# a fold that another process keeps is tried again so soon: that process may be frozen or gone
+SKIPPED_RETRY_SECONDS: Final = 5.0
+STATEMENT_TIMEOUT_SECONDS: Final = 10.0
+STATEMENT_TIMEOUT_MAX_SECONDS: Final = 120.0
 CANCEL_EVERY_SECONDS: Final = 0.1
 
 
@@ -90,7 +96,7 @@ class Aggregator:
                     return select_job_runs(connection)
             except (psycopg.Error, MigrationError) as error:
                 failures += 1
-                wait_seconds = _compute_backoff_seconds(failures)
+                wait_seconds = min(_compute_backoff_seconds(failures), DOWN_RETRY_MAX_SECONDS)
                 log.warning("database_not_ready retry_in_seconds=%.0f error=%s", wait_seconds, str(error).strip())
                 self._stopping.wait(wait_seconds)
         return {}
@@ -120,24 +126,29 @@ class Aggregator:
             with self._connect(name) as connection:
                 run = run_job_on(connection, name, self._settings)
         except (*DATABASE_DOWN, MigrationError) as error:
-            self._retry_later(name, str(error).strip())
+            self._retry_later(name, str(error).strip(), DOWN_RETRY_MAX_SECONDS)
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("job_failed job=%s", name)
             self._retry_later(name, repr(error))
         else:
             self._failures.pop(name, None)
+            if run.is_skipped and name == "fold":
+                self._run_again(name, SKIPPED_RETRY_SECONDS)
             outcome = "skipped" if run.is_skipped else "done"
             log.info("job_%s job=%s seconds=%.2f %s", outcome, name, time.monotonic() - started, run.summary)
 
-    def _retry_later(self, name: str, reason: str) -> None:
+    def _retry_later(self, name: str, reason: str, max_seconds: float = RETRY_MAX_SECONDS) -> None:
         """Try again soon, unless the schedule has the job run earlier anyway."""
         if self._stopping.is_set():
             log.info("job_interrupted job=%s", name)
             return
         self._failures[name] += 1
-        wait_seconds = _compute_backoff_seconds(self._failures[name])
+        wait_seconds = min(_compute_backoff_seconds(self._failures[name]), max_seconds)
         log.warning("job_retried_later job=%s retry_in_seconds=%.0f reason=%s", name, wait_seconds, reason)
+        self._run_again(name, wait_seconds)
+
+    def _run_again(self, name: str, wait_seconds: float) -> None:
         retry_at = datetime.now(UTC) + timedelta(seconds=wait_seconds)
         job = self._scheduler.get_job(name)
         if job.next_run_time is None or retry_at < job.next_run_time:
@@ -145,8 +156,11 @@ class Aggregator:
 
     @contextmanager
     def _connect(self, name: str) -> Iterator[Database]:
-        """Open a connection that a stop cancels."""
-        with connect_database(self._database_url, application_name=f"fuseboard aggregator {name}") as connection:
+        """Open a connection that a stop cancels; the next try may take longer, so that slow work does get done."""
+        limit = min(STATEMENT_TIMEOUT_SECONDS * 2 ** min(self._failures[name], 10), STATEMENT_TIMEOUT_MAX_SECONDS)
+        with connect_database(
+            self._database_url, application_name=f"fuseboard aggregator {name}", statement_timeout_seconds=limit
+        ) as connection:
             self._running.add(connection)
             try:
                 yield connection

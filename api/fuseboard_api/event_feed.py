@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from fuseboard_api.exact_json import encode_json
 from fuseboard_api.probes import Probes
 from fuseboard_api.read_store import select_circuits, select_half_open_circuits, select_overall_health
-from fuseboard_schema.database import connect_database
+from fuseboard_schema.database import connect_database, is_stale
 
 log = logging.getLogger(__name__)
 APPLICATION_NAME: Final = "fuseboard api events"
@@ -121,6 +121,8 @@ class EventFeed:
             connection.execute(CHANNEL)
             while self._has_viewers() and not self._is_stopping:
                 self._read(connection)
+                if is_stale(connection):
+                    return
                 # until the next look is due, or the database tells of a change
                 list(connection.notifies(timeout=TICK_SECONDS, stop_after=1))
         with self._lock:

@@ -51,7 +51,7 @@ def export(held: Held, table: TableName) -> StreamingResponse:
     with held.pool.connection() as connection:
         if not is_known_table(connection, table):
             raise Problem(404, "there is no such table")
-    chunks = read_table(held.settings.database_url or "", table)
+    chunks = read_table(held.settings.session_database_url or "", table)
     # what goes wrong at the start is answered as such
     first = next(chunks)
     headers = {"Content-Disposition": f'attachment; filename="{table}.csv"'}

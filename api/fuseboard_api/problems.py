@@ -15,13 +15,14 @@ from starlette.responses import Response
 
 from fuseboard_api.exact_json import encode_json
 from fuseboard_api.protection import SECURITY_HEADERS
+from fuseboard_schema.database import DATABASE_DOWN
 
 log = logging.getLogger(__name__)
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
 BUSY: Final = (PoolTimeout, PoolClosed, TooManyRequests)
 # what PostgreSQL says when it cannot be asked
-UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, *BUSY)
+UNAVAILABLE: Final = (*DATABASE_DOWN, *BUSY)
 
 PROBLEM_SCHEMA: Final = {
     "type": "object",

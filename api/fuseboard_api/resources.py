@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+import psycopg
 from fastapi import Request
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -16,7 +18,7 @@ from fuseboard_api.failures import FailureLimiter
 from fuseboard_api.probes import REDIS_TIMEOUT_SECONDS, Probes
 from fuseboard_api.remembered_tokens import RememberedTokens
 from fuseboard_producer import Producer
-from fuseboard_schema.database import make_connection_arguments
+from fuseboard_schema.database import Session, is_data_fault, is_stale, make_connection_arguments, set_up_session
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.settings import Settings
 
@@ -24,10 +26,25 @@ APPLICATION_NAME: Final = "fuseboard api"
 POOL_MAX_CONNECTIONS: Final = 8
 POOL_MAX_WAITING: Final = 64
 POOL_WAIT_SECONDS: Final = 2.0
+RECONNECT_SECONDS: Final = 5.0
 STATEMENT_TIMEOUT_SECONDS: Final = 5
 
 Database = Connection[TupleRow]
-Pool = ConnectionPool[Database]
+
+
+class Pool(ConnectionPool[Session]):
+    """A pool that takes no connection back after an error that is not the data's: its server may be the wrong one."""
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Session]:
+        """Lend a connection, as psycopg_pool does."""
+        with super().connection(timeout) as connection:
+            try:
+                yield connection
+            except psycopg.Error as error:
+                if not is_data_fault(error):
+                    connection.close()
+                raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +63,27 @@ class Resources:
 
 def make_pool(settings: Settings) -> Pool:
     """Make a pool that opens when told to: more callers than it serves wait a moment, and are refused then."""
-    return ConnectionPool(
-        settings.database_url or "",
-        kwargs=make_connection_arguments(
-            application_name=APPLICATION_NAME, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS
-        ),
+    return Pool(
+        connection_class=Session,
+        kwargs=make_connection_arguments(settings.database_url or "", application_name=APPLICATION_NAME),
+        configure=partial(set_up_session, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS, may_be_pooled=True),
         min_size=1,
         max_size=POOL_MAX_CONNECTIONS,
         max_waiting=POOL_MAX_WAITING,
         timeout=POOL_WAIT_SECONDS,
-        check=ConnectionPool.check_connection,
+        check=check_connection,
+        # after that a caller's question makes a new attempt, and none waits for a back-off of minutes
+        reconnect_timeout=RECONNECT_SECONDS,
         name="fuseboard-api",
         open=False,
     )
+
+
+def check_connection(connection: Session) -> None:
+    """Raise psycopg.OperationalError for a connection that is gone, or read-only for long: another may not be."""
+    ConnectionPool.check_connection(connection)
+    if is_stale(connection):
+        raise psycopg.OperationalError("the server has become read-only")
 
 
 @contextmanager
@@ -83,7 +108,7 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
             )
         )
         probes = Probes(cleanup.enter_context(_connect_briefly(settings)), settings.namespace)
-        feed = cleanup.enter_context(EventFeed(settings.database_url or "", probes))
+        feed = cleanup.enter_context(EventFeed(settings.session_database_url or "", probes))
         yield Resources(settings, pool, redis, producer, probes, feed)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from fuseboard_cli.output import clean_text, format_time
 from fuseboard_cli.stream_state import StreamState
+from fuseboard_schema.database_pooling import Pooling
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import STREAM_MAX_ENTRIES
 
@@ -100,6 +101,25 @@ def check_postgres_version(version: int) -> Check:
     if major > POSTGRES_MAJOR_MAX:
         return Check("PostgreSQL version", "warn", text, f"tested are {POSTGRES_MAJOR_MIN} to {POSTGRES_MAJOR_MAX}")
     return Check("PostgreSQL version", "ok", text)
+
+
+def check_postgres_encoding(encoding: str | None) -> Check:
+    """Check that the database can hold every text."""
+    if encoding == "UTF8":
+        return Check("PostgreSQL encoding", "ok", encoding)
+    action = "make a database with ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it"
+    return Check("PostgreSQL encoding", "fail", f"{encoding}, which cannot hold every text", action)
+
+
+def check_pooling(pooling: Pooling, *, has_direct_url: bool) -> Check:
+    """Check what stands between DATABASE_URL and PostgreSQL: locks and notifications need a session."""
+    if pooling == "none":
+        return Check("pooling", "ok", "none")
+    text = f"a pooler gives each {pooling} a session of PostgreSQL"
+    if pooling == "session" or has_direct_url:
+        return Check("pooling", "ok", text)
+    action = "set FUSEBOARD_DIRECT_DATABASE_URL to PostgreSQL itself, for sweeper, aggregator, migrate and commands"
+    return Check("pooling", "fail", text, action)
 
 
 def check_migrations(pending: Collection[str]) -> Check:

@@ -10,7 +10,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fuseboard_cli.embedded_error import EmbeddedError
 from fuseboard_cli.secrets import mask_secrets
-from fuseboard_schema.database import DATABASE_DOWN
+from fuseboard_schema.database import DATABASE_DOWN, PoolingError
 from fuseboard_schema.migrate import MigrationError
 from fuseboard_schema.settings import SettingsError
 
@@ -27,6 +27,9 @@ ADVICE: Final = (
     (errors.UndefinedTable, "the database is not migrated ({}): run `fuseboard migrate`"),
     (errors.UndefinedFunction, "the database is not migrated ({}): run `fuseboard migrate`"),
     (errors.UndefinedColumn, "the database is not migrated ({}): run `fuseboard migrate`"),
+    (errors.ReadOnlySqlTransaction, "PostgreSQL is read-only ({}): set DATABASE_URL to the server that takes writes"),
+    (errors.LockNotAvailable, "somebody uses what this needs alone ({}): try again, or stop who does"),
+    (PoolingError, "{}"),
     (errors.QueryCanceled, "PostgreSQL took too long: {}"),
     (DATABASE_DOWN, "PostgreSQL cannot be used: {}: check DATABASE_URL and that the server runs"),
     (psycopg.Error, "PostgreSQL refused: {}"),

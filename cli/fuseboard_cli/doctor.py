@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 from psycopg import Connection
-from psycopg.rows import TupleRow, class_row, scalar_row
+from psycopg.rows import TupleRow, class_row
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -23,7 +23,7 @@ from fuseboard_cli.status import select_pipeline_status
 from fuseboard_cli.stream_state import read_stream_state
 from fuseboard_producer import locate_spool
 from fuseboard_producer.spool import SUFFIX
-from fuseboard_schema.database import DATABASE_DOWN, connect_database
+from fuseboard_schema.database import DATABASE_DOWN, connect_database, find_database_pooling, select_clock
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.sql import load_sql
@@ -76,7 +76,9 @@ def _examine_redis(redis: Redis, namespace: str) -> Iterator[Check]:
 def examine_database(settings: Settings) -> Iterator[Check]:
     """Look at PostgreSQL and what is stored in it."""
     try:
-        with connect_database(settings.database_url or "", application_name=APPLICATION_NAME) as connection:
+        yield from _examine_pooling(settings)
+        with connect_database(settings.session_database_url or "", application_name=APPLICATION_NAME) as connection:
+            yield checks.check_postgres_encoding(connection.info.parameter_status("server_encoding"))
             yield checks.check_postgres_version(connection.info.server_version)
             yield checks.check_clock("PostgreSQL", measure_clock(lambda: select_clock(connection)))
             pending = list_pending_migrations(connection)
@@ -87,6 +89,13 @@ def examine_database(settings: Settings) -> Iterator[Check]:
         yield Check("migrations", "fail", str(error))
     except DATABASE_DOWN as error:
         yield Check("PostgreSQL", "fail", describe_error(error), "start it, or correct DATABASE_URL")
+
+
+def _examine_pooling(settings: Settings) -> Iterator[Check]:
+    url = settings.database_url or ""
+    with connect_database(url, application_name=APPLICATION_NAME, may_be_pooled=True) as connection:
+        pooling = find_database_pooling(connection, url)
+    yield checks.check_pooling(pooling, has_direct_url=settings.direct_database_url is not None)
 
 
 def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]:
@@ -134,12 +143,6 @@ def read_heartbeat_age(redis: Redis, namespace: str) -> float | None:
 def select_provider_settings(connection: Database) -> list[tuple[str, dict[str, Any], object]]:
     """Read the name, circuit settings and models of each provider."""
     return connection.execute(load_sql(__package__, "select_provider_settings")).fetchall()
-
-
-def select_clock(connection: Database) -> datetime:
-    """Read the clock of PostgreSQL."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        return cast("datetime", cursor.execute(load_sql(__package__, "select_clock")).fetchone())
 
 
 def select_job_ledger(connection: Database) -> list[JobRun]:

@@ -61,7 +61,7 @@ def use_servers(
 def open_database(settings: Settings) -> Iterator[Connection[TupleRow]]:
     """Connect to the migrated database; raises CommandError where migrations are missing."""
     connection = connect_database(
-        settings.database_url or "",
+        settings.session_database_url or "",
         application_name=APPLICATION_NAME,
         statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
     )

@@ -35,7 +35,7 @@ def make_environment(settings: Settings) -> dict[str, str]:
 def migrate_database(settings: Settings) -> list[str]:
     """Apply missing migrations and return their names."""
     with connect_database(
-        settings.database_url or "",
+        settings.session_database_url or "",
         application_name=APPLICATION_NAME,
         statement_timeout_seconds=MIGRATION_TIMEOUT_SECONDS,
     ) as connection:

@@ -1,6 +1,7 @@
 """One batch as one transaction: requests, deltas, refused events and health together or not at all (G1, G3)."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from itertools import groupby
@@ -13,16 +14,13 @@ from fuseboard_consumer.circuit_changes import CircuitChanges, merge_changes
 from fuseboard_consumer.circuit_fold import FoldedHealth, fold_provider, group_inserted
 from fuseboard_consumer.decode import Accepted, Rejected, RejectionReason, reject_event
 from fuseboard_consumer.health import MinuteUsage
-from fuseboard_schema.database import connect_database
+from fuseboard_consumer.patience import Patience
+from fuseboard_schema.database import DATA_FAULTS, Session, connect_database
 from fuseboard_schema.partition_store import ensure_request_partition
 
 log = logging.getLogger(__name__)
 
 SECONDS_PER_DAY = 86_400
-
-# what PostgreSQL says when the data itself is at fault, so that trying again cannot help
-REFUSED = (psycopg.DataError, psycopg.IntegrityError)
-
 
 # is told in the batch's transaction what was refused; a replay keeps it in another way
 KeepRejected = Callable[[store.Database, Sequence[Rejected]], None]
@@ -42,18 +40,34 @@ class BatchStore:
     def __init__(self, database_url: str, keep_rejected: KeepRejected = store.insert_rejected_events) -> None:
         self._database_url = database_url
         self._keep_rejected = keep_rejected
-        self._connection: store.Database | None = None
+        self._connection: Session | None = None
+        self._patience = Patience()
         self._days: set[date] = set()
         self._providers: set[str] = set()
         self._changes = CircuitChanges()
 
     @property
-    def connection(self) -> store.Database:
-        """The open connection; raises psycopg.OperationalError while PostgreSQL is down."""
+    def connection(self) -> Session:
+        """The open connection, set up whole; raises psycopg.Error while PostgreSQL is down."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect_database(self._database_url, application_name="fuseboard consumer")
-            store.create_staged_requests(self._connection)
+            self._connection = self._connect()
         return self._connection
+
+    def _connect(self) -> Session:
+        connection = connect_database(
+            self._database_url,
+            application_name="fuseboard consumer",
+            statement_timeout_seconds=self._patience.seconds,
+            may_be_pooled=True,
+        )
+        try:
+            # behind a pooler each transaction makes its own
+            if connection.transaction_settings is None:
+                store.create_staged_requests(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         """Drop the connection and what was known through it."""
@@ -66,16 +80,31 @@ class BatchStore:
     def store_batch(self, batch: Batch) -> None:
         """Store a batch; an event that PostgreSQL refuses is found by halving and kept as refused.
 
-        Raises psycopg.OperationalError when PostgreSQL is down; nothing of the transaction in hand is stored then.
+        Raises psycopg.Error when PostgreSQL is down, read-only or another than it was: the connection is dropped, and
+        nothing of the transaction in hand is stored.
         """
+        started = time.monotonic()
+        try:
+            self._store_batch(batch)
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                self._patience.note_timeout()
+            self.close()
+            raise
+        before = self._patience.seconds
+        self._patience.note_done(time.monotonic() - started)
+        if self._patience.seconds != before:
+            self.connection.limit_statements(self._patience.seconds)
+
+    def _store_batch(self, batch: Batch) -> None:
         try:
             self._store_once(batch)
-        except REFUSED as error:
+        except DATA_FAULTS as error:
             # the partition of a day may have been dropped since; the second try makes it again
             self._days.clear()
             if len(batch.rows) > 1:
                 for half in _halve(batch):
-                    self.store_batch(half)
+                    self._store_batch(half)
             else:
                 self._store_alone(batch, error)
 
@@ -98,22 +127,36 @@ class BatchStore:
         with self.connection.transaction():
             rejected = list(batch.rejected)
             if batch.rows:
+                # first: a process that is frozen while it copies holds nothing that another could want
+                self._stage(batch.rows)
                 if not self._providers.issuperset(providers):
                     store.register_providers(self.connection, sorted(providers))
-                store.copy_staged_requests(self.connection, batch.rows)
                 minutes = store.insert_requests(self.connection, all_new=all_new)
                 rejected += self._find_conflicts(batch, minutes)
                 folded = self._update_health(batch, minutes)
             if rejected:
-                self._keep_rejected(self.connection, rejected)
+                self._keep(rejected)
         # known once it is committed, and not before
         self._providers |= providers
         self._tell(folded)
 
+    def _stage(self, rows: list[tuple[Any, ...]]) -> None:
+        if self.connection.transaction_settings is not None:
+            store.create_staged_requests(self.connection, for_transaction=True)
+        store.copy_staged_requests(self.connection, rows)
+
+    def _keep(self, rejected: list[Rejected]) -> None:
+        """Keep what was refused, text that the database cannot hold as escapes: nothing may block what comes after."""
+        try:
+            with self.connection.transaction():
+                self._keep_rejected(self.connection, rejected)
+        except psycopg.DataError:
+            self._keep_rejected(self.connection, [row.as_ascii() for row in rejected])
+
     def _store_alone(self, batch: Batch, error: psycopg.Error) -> None:
         try:
             self._store_once(batch)
-        except REFUSED:
+        except DATA_FAULTS:
             log.warning("event_refused_by_database error=%r", str(error))
             refused = _reject_at(batch, range(len(batch.rows)), "refused_by_database", str(error))
             self._store_once(Batch(batch.accepted.slice(0, 0), [], batch.rejected + refused))

@@ -37,6 +37,10 @@ class Rejected(NamedTuple):
     raw_text: str
     raw_bytes: int
 
+    def as_ascii(self) -> "Rejected":
+        """Write what is not ASCII as escapes, so that a database of any encoding holds it."""
+        return self._replace(detail=_escape_text(self.detail), raw_text=_escape_text(self.raw_text))
+
 
 class Accepted(NamedTuple):
     """Valid events in parallel lists: the events, when they occurred in seconds since 1970, where they came from."""
@@ -154,6 +158,10 @@ def reject(entry_id: str, index: int, reason: RejectionReason, detail: str, raw:
     """Make the row for something refused: raw text cut to a bound, without what PostgreSQL's text cannot hold."""
     text = raw[:RAW_TEXT_MAX_BYTES].decode("utf-8", "backslashreplace")
     return Rejected(entry_id, index, reason, _clean_text(detail[:DETAIL_MAX_LENGTH]), _clean_text(text), len(raw))
+
+
+def _escape_text(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _clean_text(text: str) -> str:

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
@@ -18,7 +17,8 @@ from fuseboard_consumer.entries import Entry, EntryReader
 from fuseboard_consumer.prices import PriceSource
 from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
-from fuseboard_schema.database import DATABASE_DOWN
+from fuseboard_schema.database import is_data_fault
+from fuseboard_schema.database_clock import DatabaseClock
 from fuseboard_schema.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Drain:
         self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
         self._store = BatchStore(settings.database_url or "")
         self._publisher = Publisher(redis, settings.namespace)
+        self._clock = DatabaseClock()
         self._prices = PriceSource(
             (settings.baseline_provider, settings.baseline_model), settings.price_refresh_seconds
         )
@@ -113,16 +114,19 @@ class Drain:
         return entries
 
     def _prepare_batch(self, entries: list[Entry], deadline: float) -> Batch | None:
-        """Decode and price; None when PostgreSQL, which has the prices, did not come back in time."""
-        decoded = decode_entries(entries, datetime.now(UTC))
+        """Decode and price; None when PostgreSQL, which has the clock and the prices, did not come back in time."""
+        wait_seconds = RETRY_FIRST_SECONDS
         while True:
             try:
+                now = self._clock.read(self._store.connection)
                 book = self._prices.read_book(self._store.connection)
-            except DATABASE_DOWN as error:
+            except psycopg.Error as error:
                 if self._gives_up(deadline):
                     return None
-                self._wait_for_database(error, RETRY_MAX_SECONDS)
+                self._wait_for_database(error, wait_seconds)
+                wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
             else:
+                decoded = decode_entries(entries, now)
                 return Batch(decoded.accepted, build_rows(decoded.accepted, book), decoded.rejected)
 
     def _write_batch(self, batch: Batch, deadline: float) -> bool:
@@ -131,7 +135,7 @@ class Drain:
         while True:
             try:
                 self._store.store_batch(batch)
-            except DATABASE_DOWN as error:
+            except psycopg.Error as error:
                 if self._gives_up(deadline):
                     return False
                 self._wait_for_database(error, wait_seconds)
@@ -148,6 +152,8 @@ class Drain:
             if changes.released:
                 self._publisher.release(changes.released)
         except (RedisError, OSError, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and not is_data_fault(error):
+                self._store.close()
             log.warning(
                 "circuit_publish_failed providers=%s error=%r", ",".join(sorted(changes.providers)), str(error)[:300]
             )
@@ -159,4 +165,5 @@ class Drain:
     def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
         log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, str(error).strip())
         self._store.close()
+        self._clock.forget()
         self._stopping.wait(seconds)

@@ -63,11 +63,6 @@ def expire_circuit_overrides(connection: Database) -> list[str]:
     return [row[0] for row in connection.execute(load_sql(__package__, "expire_circuit_overrides"))]
 
 
-def watch_client(connection: Database) -> None:
-    """Have the server end this session, and with it its lock, soon after its machine is gone."""
-    connection.execute(load_sql(__package__, "watch_client"))
-
-
 def try_sweeper_lock(connection: Database) -> bool:
     """Become the one session that sweeps, until it ends; False when another one is.
 

@@ -16,9 +16,12 @@ Database = Connection[TupleRow]
 _COPY_STAGED = f"COPY staged_requests ({', '.join(STAGED_COLUMNS)}) FROM STDIN".encode()
 
 
-def create_staged_requests(connection: Database) -> None:
-    """Make the session's staging table."""
-    connection.execute(load_sql(__package__, "create_staged_requests"))
+def create_staged_requests(connection: Database, *, for_transaction: bool = False) -> None:
+    """Make the staging table of the session, or of the transaction alone."""
+    statement = load_sql(__package__, "create_staged_requests")
+    if for_transaction:
+        statement = statement.replace(b"ON COMMIT DELETE ROWS", b"ON COMMIT DROP")
+    connection.execute(statement)
 
 
 def copy_staged_requests(connection: Database, rows: Sequence[Sequence[Any]]) -> None:

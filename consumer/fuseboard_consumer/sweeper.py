@@ -12,9 +12,9 @@ from psycopg.rows import TupleRow
 from redis import Redis
 from redis.exceptions import RedisError
 
-from fuseboard_consumer.projection_store import listen_for_circuits, try_sweeper_lock, watch_client
+from fuseboard_consumer.projection_store import listen_for_circuits, try_sweeper_lock
 from fuseboard_consumer.sweep import Sweep
-from fuseboard_schema.database import connect_database
+from fuseboard_schema.database import connect_database, limit_idleness
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.settings import Settings
 
@@ -72,16 +72,17 @@ class Sweeper:
                 ca_certs=settings.redis_ca_certs,
             ) as redis,
             connect_database(
-                settings.database_url or "",
+                settings.session_database_url or "",
                 application_name="fuseboard sweeper",
                 statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             ) as connection,
         ):
-            watch_client(connection)
             while not try_sweeper_lock(connection):
                 self._is_down = False
                 if self._stopping.wait(SWEEP_EVERY_SECONDS):
                     return
+            # frozen, it must not keep others from sweeping
+            limit_idleness(connection)
             listen_for_circuits(connection)
             self._keep_sweeping(connection, redis)
 

@@ -11,12 +11,13 @@ import time
 from types import FrameType
 from typing import Final
 
+import psycopg
 from redis import Redis
 
 from fuseboard_consumer.drain import Drain
 from fuseboard_consumer.rq_worker import DrainJob, DrainQueue, DrainWorker
 from fuseboard_consumer.sweeper import Sweeper
-from fuseboard_schema.database import DATABASE_DOWN, connect_database
+from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import REDIS_DOWN, connect_redis
 from fuseboard_schema.settings import Settings, SettingsError
@@ -80,6 +81,8 @@ def _run_drain(drain: Drain, stopping: threading.Event) -> None:
         raise
     except Exception:
         log.exception("drain_failed")
+        # whatever it was, it does not meet the same session again
+        drain.close()
         stopping.wait(AFTER_FAILURE_SECONDS)
         raise
 
@@ -88,9 +91,11 @@ def _wait_for_schema(database_url: str, stopping: threading.Event) -> None:
     """Wait until PostgreSQL is there and migrated, saying what it waits for."""
     while not stopping.is_set():
         try:
-            with connect_database(database_url, application_name="fuseboard consumer") as connection:
+            with connect_database(
+                database_url, application_name="fuseboard consumer", may_be_pooled=True
+            ) as connection:
                 pending = list_pending_migrations(connection)
-        except DATABASE_DOWN as error:
+        except psycopg.Error as error:
             log.warning("database_unavailable error=%s", str(error).strip())
         else:
             if not pending:

@@ -29,6 +29,16 @@ class Migration(NamedTuple):
     checksum: str
 
 
+def check_encoding(connection: Connection[TupleRow]) -> None:
+    """Raise MigrationError for a database that cannot hold every text."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise MigrationError(
+            f"the database is in {encoding}, which cannot hold every text: make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it"
+        )
+
+
 def list_migrations() -> list[Migration]:
     """List the migrations this version ships, in order."""
     folder = files(__package__) / "migrations"
@@ -48,10 +58,13 @@ def migrate(connection: Connection[TupleRow]) -> list[str]:
     """Apply what is missing in one transaction and return the names applied.
 
     Safe to repeat and to run from many processes at once: the others wait for the lock and find nothing to do.
-    Raises MigrationError when an applied file has been changed, or when the database is newer than this program.
+    Raises MigrationError when an applied file has been changed, when the database is newer than this program or not in
+    UTF8, and psycopg.errors.LockNotAvailable when somebody keeps a table for long: others queue behind one who waits.
     """
+    check_encoding(connection)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('fuseboard.migrate'))")
+        connection.execute("SET LOCAL lock_timeout TO '30s'")
         connection.execute(LEDGER)
         pending = _select_pending(list_migrations(), _read_ledger(connection))
         for migration in pending:

@@ -1,11 +1,13 @@
 """Settings of the server side, read from the environment once per process."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fuseboard_schema.database_url import normalize_database_url
 
 
 class SettingsError(Exception):
@@ -18,15 +20,22 @@ def _check_time_zone(name: str) -> str:
     return name
 
 
+def _check_database_url(url: str) -> str:
+    return normalize_database_url(url) if url else url
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
 TimeZoneName = Annotated[str, AfterValidator(_check_time_zone)]
 
 
 class Settings(BaseSettings):
     """One field per environment variable; the alias is the variable's name."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
-    database_url: str | None = Field(None, alias="DATABASE_URL")
+    database_url: DatabaseUrl | None = Field(None, alias="DATABASE_URL")
+    # past a pooler, for those that need a session of their own
+    direct_database_url: DatabaseUrl | None = Field(None, alias="FUSEBOARD_DIRECT_DATABASE_URL")
     redis_url: str | None = Field(None, alias="REDIS_URL")
     redis_ca_certs: str | None = Field(None, alias="FUSEBOARD_REDIS_CA_CERTS")
     namespace: str = Field("fuseboard", alias="FUSEBOARD_NAMESPACE", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
@@ -43,11 +52,24 @@ class Settings(BaseSettings):
     price_refresh_seconds: float = Field(10.0, alias="FUSEBOARD_PRICE_REFRESH_SECONDS", ge=0.1, le=30)
     log_level: str = Field("INFO", alias="FUSEBOARD_LOG_LEVEL", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
+    @property
+    def session_database_url(self) -> str | None:
+        """Where locks and notifications of a session hold: past the pooler, if there is one."""
+        return self.direct_database_url or self.database_url
+
+    @model_validator(mode="after")
+    def _check_direct_url(self) -> Self:
+        if self.direct_database_url and not self.database_url:
+            raise ValueError("FUSEBOARD_DIRECT_DATABASE_URL is set without DATABASE_URL: set both")
+        return self
+
 
 def read_settings() -> Settings:
     """Read the environment; raise SettingsError naming every variable that is wrong."""
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingsError(wrong) from error
+        wrong = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in error.errors()
+        )
+        raise SettingsError(wrong.replace("Value error, ", "")) from error

@@ -63,6 +63,7 @@ def test_more_readers_than_connections_wait_and_are_refused_in_the_end(
 ) -> None:
     with connect_database(private_servers.database_url, application_name="tests") as holder, holder.transaction():
         # who reads health now waits, until the statement's time is over
+        holder.execute("SET LOCAL idle_in_transaction_session_timeout TO 0")
         holder.execute("LOCK TABLE llm_provider_health")
         answers: Answers = []
         readers = [

@@ -1,4 +1,5 @@
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,12 +91,15 @@ def test_many_small_entries_become_few_transactions(
     assert fetch_value(connection, "SELECT count(DISTINCT xmin::text) FROM llm_requests") <= 8
 
 
-def test_a_batch_is_stored_whole_or_not_at_all(settings: Settings, redis_client: Redis, connection: Database) -> None:
+def test_a_batch_is_stored_whole_or_not_at_all(
+    settings: Settings, redis_client: Redis, connection: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     connection.execute("ALTER TABLE llm_provider_health RENAME TO elsewhere")
     add_entry(redis_client, settings.namespace, [make_event()])
 
-    with pytest.raises(Exception, match="llm_provider_health"), running_drain(redis_client, settings) as errors:
-        wait_until(lambda: errors)
+    # not the data's fault, so it is waited for
+    with caplog.at_level(logging.WARNING), running_drain(redis_client, settings):
+        wait_until(lambda: "llm_provider_health" in caplog.text)
 
     connection.execute("ALTER TABLE elsewhere RENAME TO llm_provider_health")
     assert (

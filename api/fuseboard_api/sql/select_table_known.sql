@@ -4,7 +4,7 @@ SELECT EXISTS (
     FROM pg_class
     WHERE relname = %(name)s
         AND relname ~ '^llm_'
-        AND relnamespace = 'public'::regnamespace
+        AND pg_table_is_visible(oid)
         AND relkind IN ('r', 'v', 'p')
         AND NOT relispartition
 );

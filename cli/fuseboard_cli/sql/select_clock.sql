@@ -1,2 +1,0 @@
--- The time on PostgreSQL's host. Reads only.
-SELECT clock_timestamp();

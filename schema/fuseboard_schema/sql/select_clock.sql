@@ -1,0 +1,2 @@
+-- The clock of PostgreSQL, not of the transaction. Reads only.
+SELECT clock_timestamp();
