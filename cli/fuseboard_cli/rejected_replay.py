@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.doctor import select_clock
 from fuseboard_cli.rejected_store import (
     Database,
     Refusal,
@@ -25,6 +24,7 @@ from fuseboard_consumer.entries import Entry
 from fuseboard_consumer.prices import PriceSource
 from fuseboard_consumer.rows import build_rows
 from fuseboard_consumer.store import insert_rejected_events
+from fuseboard_schema.database import select_clock
 from fuseboard_schema.settings import Settings
 
 # its event_id is taken for good, so a replay can only be refused again
