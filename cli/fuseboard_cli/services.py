@@ -16,6 +16,7 @@ from fuseboard_consumer.worker import run_consumer
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate as apply_migrations
 from fuseboard_schema.settings import Settings
+from fuseboard_schema.variables import find_unknown_variables
 
 # an index on many rows is not made in half a minute
 MIGRATION_TIMEOUT_SECONDS: Final = 3600
@@ -27,9 +28,10 @@ def make_command(*arguments: str) -> list[str]:
 
 
 def make_environment(settings: Settings) -> dict[str, str]:
-    """Make the environment in which a child finds the servers of `settings`."""
+    """Make the environment in which a child finds the servers of `settings`; what was warned of is not in it."""
     urls = {"DATABASE_URL": settings.database_url or "", "REDIS_URL": settings.redis_url or ""}
-    return {**os.environ, **urls}
+    unknown = find_unknown_variables(os.environ)
+    return {**{name: value for name, value in os.environ.items() if name not in unknown}, **urls}
 
 
 def migrate_database(settings: Settings) -> list[str]:

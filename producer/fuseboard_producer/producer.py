@@ -15,6 +15,7 @@ from fuseboard_producer.freezing import freeze_fields
 from fuseboard_producer.options import Options
 from fuseboard_schema.event import RequestFields, RequestStatus
 from fuseboard_schema.stream import FLUSH_MAX_EVENTS, STREAM_MAX_ENTRIES
+from fuseboard_schema.variables import warn_of_unknown_variables
 
 POSITIONAL: Final = ("provider", "model", "status")
 ROOM_POLL_SECONDS: Final = 0.02
@@ -56,6 +57,7 @@ class Producer:
                 "redis_ca_certs": redis_ca_certs,
             }
         )
+        warn_of_unknown_variables()
         self._options = options
         self._flusher = Flusher(options)
         # forgotten without close: the thread sends what is there and ends

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fuseboard_schema.database_url import normalize_database_url
+from fuseboard_schema.variables import warn_of_unknown_variables
 
 
 class SettingsError(Exception):
@@ -65,7 +66,8 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the environment; raise SettingsError naming every variable that is wrong."""
+    """Read the environment, warning of unknown variables; raise SettingsError naming every variable that is wrong."""
+    warn_of_unknown_variables()
     try:
         return Settings()
     except ValidationError as error:
