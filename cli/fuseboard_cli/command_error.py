@@ -12,6 +12,7 @@ from fuseboard_cli.embedded_error import EmbeddedError
 from fuseboard_cli.secrets import mask_secrets
 from fuseboard_schema.database import DATABASE_DOWN, PoolingError
 from fuseboard_schema.migrate import MigrationError
+from fuseboard_schema.redis_url import RedisUrlError
 from fuseboard_schema.settings import SettingsError
 
 
@@ -19,7 +20,16 @@ class CommandError(Exception):
     """A command cannot go on; the message says why and what to do."""
 
 
-EXPECTED = (CommandError, SettingsError, EmbeddedError, MigrationError, psycopg.Error, RedisError, OSError)
+EXPECTED = (
+    CommandError,
+    SettingsError,
+    EmbeddedError,
+    MigrationError,
+    RedisUrlError,
+    psycopg.Error,
+    RedisError,
+    OSError,
+)
 
 
 # the first kind that fits says what to do; `{}` is what the library said

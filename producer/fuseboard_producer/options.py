@@ -4,23 +4,12 @@ import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, model_validator
-from redis.connection import parse_url
 
+from fuseboard_schema.redis_url import parse_redis_url
 from fuseboard_schema.stream import FLUSH_MAX_EVENTS, STREAM_MAX_ENTRIES
-
-
-def _parse_redis_url(redis_url: str) -> dict[str, Any]:
-    try:
-        parts: dict[str, Any] = parse_url(redis_url)  # type: ignore[no-untyped-call]
-    except ValueError:
-        # the parser's own words may quote a part of the password
-        raise ValueError(
-            "not a redis://, rediss:// or unix:// URL (special characters in a password must be percent-encoded)"
-        ) from None
-    return parts
 
 
 def _find_redis_url(redis_url: object) -> object:
@@ -28,7 +17,7 @@ def _find_redis_url(redis_url: object) -> object:
     if not found:
         raise ValueError("pass it, or set REDIS_URL")
     if isinstance(found, str):
-        _parse_redis_url(found)
+        parse_redis_url(found)
     return found
 
 
@@ -79,8 +68,6 @@ def locate_spool(redis_url: str, namespace: str, spool_dir: Path | None = None) 
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     except RuntimeError:
         raise ValueError("spool_dir is missing and this user has no home: set FUSEBOARD_SPOOL_DIR") from None
-    address = {
-        key: value for key, value in _parse_redis_url(redis_url).items() if key in {"host", "port", "db", "path"}
-    }
+    address = {key: value for key, value in parse_redis_url(redis_url).items() if key in {"host", "port", "db", "path"}}
     digest = hashlib.sha256(repr(sorted(address.items())).encode()).hexdigest()[:12]
     return state.absolute() / "fuseboard" / "spool" / f"{namespace}-{digest}"
