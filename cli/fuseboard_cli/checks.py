@@ -26,10 +26,10 @@ DAILY_JOB_SECONDS: Final = 26 * 3600.0
 PARTITIONS_AHEAD_MIN: Final = 2
 SHOWN_MODELS: Final = 5
 JOB_PREFIX: Final = "job "
-# a consumer that is restarted makes no job run, and an aggregator drains no stream
+# a consumer that is restarted makes no job run, an aggregator drains no stream, and neither sets up Redis
 MENDED_ELSEWHERE: Final = {
-    "consumer": (JOB_PREFIX,),
-    "aggregator": ("stream", "oldest entry", "consumers", "sweeper"),
+    "consumer": (JOB_PREFIX, "Redis persistence"),
+    "aggregator": ("stream", "oldest entry", "consumers", "sweeper", "Redis persistence"),
 }
 
 
@@ -79,17 +79,38 @@ def check_redis_policy(info: Mapping[str, Any]) -> Check:
     )
 
 
-def check_redis_persistence(info: Mapping[str, Any]) -> Check:
-    """Check the append-only file: without it a crash of Redis loses what it has acknowledged."""
+def check_redis_persistence(info: Mapping[str, Any], appendfsync: str | None) -> Check:
+    """Check the append-only file: a crash of Redis loses what it has acknowledged and not yet written to it.
+
+    `appendfsync` is None where Redis does not tell it, as managed ones do that refuse CONFIG.
+    """
     if not info.get("aof_enabled"):
         return Check(
-            "Redis persistence", "warn", "no append-only file", "set appendonly yes: a crash of Redis loses events now"
+            "Redis persistence",
+            "fail",
+            "no append-only file",
+            "set appendonly yes and appendfsync always: a crash of Redis loses every event that waits",
         )
     if info.get("aof_last_write_status", "ok") != "ok":
         return Check(
             "Redis persistence", "fail", "writing the append-only file fails", "see Redis' log; is the disk full?"
         )
-    return Check("Redis persistence", "ok", "append-only file")
+    if appendfsync == "always":
+        return Check("Redis persistence", "ok", "append-only file, appendfsync always")
+    if appendfsync is None:
+        return Check(
+            "Redis persistence",
+            "warn",
+            "append-only file; appendfsync is unknown, because Redis refuses CONFIG",
+            "see its settings: with anything but appendfsync always a crash loses events that were acknowledged",
+        )
+    lost = "up to two seconds of" if appendfsync == "everysec" else "any number of"
+    return Check(
+        "Redis persistence",
+        "warn",
+        f"append-only file, appendfsync {appendfsync}",
+        f"set appendfsync always: a crash of Redis loses {lost} events that it has acknowledged (G2)",
+    )
 
 
 def check_postgres_version(version: int) -> Check:

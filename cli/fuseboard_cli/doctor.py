@@ -1,7 +1,7 @@
 """`fuseboard doctor`: what is not well, and what to do about it."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -9,11 +9,11 @@ import typer
 from psycopg import Connection
 from psycopg.rows import TupleRow, class_row
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from fuseboard_aggregator.store import list_partitions
 from fuseboard_api.read_store import select_tag_keys, select_unpriced_models
-from fuseboard_cli import checks, circuit_checks
+from fuseboard_cli import checks, circuit_checks, price_checks
 from fuseboard_cli.checks import Check, JobRun, Service
 from fuseboard_cli.circuit_rows import select_circuits
 from fuseboard_cli.command_error import describe_error
@@ -25,6 +25,8 @@ from fuseboard_producer import locate_spool
 from fuseboard_producer.spool import SUFFIX
 from fuseboard_schema.database import DATABASE_DOWN, connect_database, find_database_pooling, select_clock
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
+from fuseboard_schema.price_store import select_prices
+from fuseboard_schema.pricing import PriceBook
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.sql import load_sql
 from fuseboard_schema.stream_reading import read_heartbeat_at, read_redis_time
@@ -64,7 +66,7 @@ def examine_redis(settings: Settings) -> Iterator[Check]:
 def _examine_redis(redis: Redis, namespace: str) -> Iterator[Check]:
     yield checks.check_redis_version(cast("dict[str, object]", redis.info("server")))
     yield checks.check_redis_policy(cast("dict[str, object]", redis.info("memory")))
-    yield checks.check_redis_persistence(cast("dict[str, object]", redis.info("persistence")))
+    yield checks.check_redis_persistence(cast("dict[str, object]", redis.info("persistence")), read_appendfsync(redis))
     yield checks.check_clock("Redis", measure_clock(lambda: read_redis_time(redis)))
     state = read_stream_state(redis, namespace)
     yield checks.check_stream(state)
@@ -103,11 +105,25 @@ def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]
     yield checks.check_partitions(set(list_partitions(connection)), now.date())
     unpriced = select_unpriced_models(connection)
     yield checks.check_unpriced([(row.provider, row.model, row.unpriced_requests) for row in unpriced])
+    first_day, assumed = find_assumed_models(connection, settings, now)
+    yield price_checks.check_assumed(assumed, first_day)
     yield checks.check_tag_keys([key.tag_key for key in select_tag_keys(connection) if key.whole_from is None])
     yield checks.check_rejected(select_pipeline_status(connection).rejected_events)
     yield circuit_checks.check_provider_settings(select_provider_settings(connection))
     yield circuit_checks.check_circuits(select_circuits(connection))
     yield from checks.check_jobs(select_job_ledger(connection), settings, now)
+
+
+def find_assumed_models(
+    connection: Database, settings: Settings, now: datetime
+) -> tuple[date, list[price_checks.ModelCost]]:
+    """Find the models of the last days that only a bare `*` prices, and the first of these days, of UTC."""
+    parameters = {"days": price_checks.RECENT_DAYS}
+    with connection.cursor(row_factory=class_row(price_checks.ModelCost)) as cursor:
+        models = cursor.execute(load_sql(__package__, "select_recent_models"), parameters).fetchall()
+    book = PriceBook(select_prices(connection), (settings.baseline_provider, settings.baseline_model))
+    first_day = now.date() - timedelta(days=price_checks.RECENT_DAYS)
+    return first_day, price_checks.find_assumed(models, book, now)
 
 
 def examine_spool(settings: Settings) -> Check:
@@ -132,6 +148,16 @@ def measure_clock(read: Callable[[], datetime]) -> float:
     there = read()
     after = datetime.now(UTC)
     return (there - (before + (after - before) / 2)).total_seconds()
+
+
+def read_appendfsync(redis: Redis) -> str | None:
+    """Read when Redis writes what it acknowledges to its disk; None where it does not tell."""
+    try:
+        found = cast("dict[bytes | str, bytes | str]", redis.config_get("appendfsync"))
+    except ResponseError:
+        return None
+    value = found.get("appendfsync") or found.get(b"appendfsync")
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def read_heartbeat_age(redis: Redis, namespace: str) -> float | None:

@@ -23,7 +23,7 @@ def psql(context: typer.Context) -> None:
     """Open psql on the database of DATABASE_URL, or the embedded one; arguments are psql's, such as -c "SELECT 1"."""
     program = find_psql()
     with use_servers(needs_redis=False) as settings:
-        variables, rest = split_conninfo(settings.database_url or "")
+        variables, rest = split_conninfo(settings.session_database_url or "")
         command = [program, *(["--dbname", rest] if rest else []), *context.args]
         # Ctrl-C is psql's, which cancels a statement by it
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

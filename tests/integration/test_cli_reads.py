@@ -235,6 +235,24 @@ def test_doctor_names_what_is_wrong_and_fails(
     assert [check["name"] for check in of_aggregator if check["level"] == "fail"] == ["job fold"]
 
 
+def test_doctor_names_models_that_a_bare_star_prices_and_a_redis_that_does_not_tell_how_it_writes(
+    settings: Settings, redis_client: Redis
+) -> None:
+    store_events(redis_client, settings, [make_event(), make_event(provider="ollama", model="llama3.1:8b")])
+    redis_client.acl_setuser("untold", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
+    try:
+        url = (settings.redis_url or "").replace("://", "://untold:x@", 1)
+        found = run_json(settings.model_copy(update={"redis_url": url}), "doctor")
+    finally:
+        redis_client.acl_deluser("untold")
+
+    by_name = {check["name"]: check for check in found}
+    assert by_name["assumed prices"]["level"] == "warn"
+    assert "claude/claude-sonnet-4-5: 1 requests" in by_name["assumed prices"]["text"]
+    assert "0.0045 USD" in by_name["assumed prices"]["text"]
+    assert (by_name["Redis persistence"]["level"], "unknown" in by_name["Redis persistence"]["text"]) == ("warn", True)
+
+
 def test_doctor_tells_which_server_is_down(settings: Settings) -> None:
     no_redis = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
     no_database = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/none"})

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -6,8 +7,11 @@ import pytest
 from fuseboard_cli import checks
 from fuseboard_cli.checks import JobRun
 from fuseboard_cli.circuit_checks import check_heartbeat
+from fuseboard_cli.price_checks import ModelCost, check_assumed, find_assumed
 from fuseboard_cli.stream_state import StreamState
+from fuseboard_schema.pricing import PriceBook
 from fuseboard_schema.settings import Settings
+from prices import make_price
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 QUIET = StreamState(0, 0, 0, None, 1, NOON)
@@ -38,16 +42,50 @@ def test_redis_must_not_evict(policy: str, limit: int, level: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("info", "level"),
+    ("info", "appendfsync", "level", "text"),
     [
-        ({"aof_enabled": 1, "aof_last_write_status": "ok"}, "ok"),
-        ({"aof_enabled": 1, "aof_last_write_status": "err"}, "fail"),
-        ({"aof_enabled": 0}, "warn"),
-        ({}, "warn"),
+        ({"aof_enabled": 1, "aof_last_write_status": "ok"}, "always", "ok", "appendfsync always"),
+        ({"aof_enabled": 1, "aof_last_write_status": "ok"}, "everysec", "warn", "appendfsync everysec"),
+        ({"aof_enabled": 1}, "no", "warn", "appendfsync no"),
+        ({"aof_enabled": 1}, None, "warn", "unknown"),
+        ({"aof_enabled": 1, "aof_last_write_status": "err"}, "always", "fail", "fails"),
+        ({"aof_enabled": 0}, "always", "fail", "no append-only file"),
+        ({}, None, "fail", "no append-only file"),
     ],
 )
-def test_redis_should_write_an_append_only_file(info: dict[str, Any], level: str) -> None:
-    assert checks.check_redis_persistence(info).level == level
+def test_redis_must_write_what_it_acknowledges(
+    info: dict[str, Any], appendfsync: str | None, level: str, text: str
+) -> None:
+    check = checks.check_redis_persistence(info, appendfsync)
+
+    assert check.level == level
+    assert text in check.text
+    assert not checks.is_mended_by(check, "consumer")
+
+
+def test_models_that_a_bare_star_prices_are_named_with_their_cost_and_the_command_that_mends_them() -> None:
+    prices = [
+        make_price(1, "claude", "*", "0.000003"),
+        make_price(2, "claude", "claude-haiku-*", "0.000001"),
+        make_price(3, "ollama", "*", "0", "0"),
+    ]
+    models = [
+        ModelCost("claude", "claude opus", 1200, Decimal("3.5")),
+        ModelCost("claude", "claude-haiku-4", 5, Decimal(1)),
+        ModelCost("ollama", "llama3.1:8b", 9, Decimal(0)),
+        ModelCost("nobody", "m", 9, None),
+    ]
+
+    assumed = find_assumed(models, PriceBook(prices, ("claude", "claude")), NOON)
+    check = check_assumed(assumed, date(2026, 4, 24))
+
+    assert assumed == models[:1]
+    assert check.level == "warn"
+    assert "claude/claude opus: 1,200 requests" in check.text
+    assert "3.5000 USD" in check.text
+    assert check.action.startswith("`fuseboard prices set claude 'claude opus' --input USD")
+    assert "`fuseboard prices reprice --provider claude --from 2026-04-24`" in check.action
+    assert check_assumed([], NOON.date()).level == "ok"
 
 
 @pytest.mark.parametrize(("version", "level"), [(140_020, "fail"), (150_000, "ok"), (180_006, "ok"), (190_000, "warn")])
@@ -176,7 +214,8 @@ def test_every_check_that_is_not_well_says_what_to_do() -> None:
     worst = [
         checks.check_redis_version({}),
         checks.check_redis_policy({}),
-        checks.check_redis_persistence({}),
+        checks.check_redis_persistence({}, None),
+        check_assumed([ModelCost("p", "m", 1, None)], NOON.date()),
         checks.check_postgres_version(0),
         checks.check_migrations(["0001_a.sql"]),
         checks.check_partitions([], NOON.date()),
