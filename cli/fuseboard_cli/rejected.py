@@ -9,7 +9,7 @@ from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_time, make_table, print_json, remark, say, show
 from fuseboard_cli.rejected_edit import edit_in_editor, read_edited, set_fields
 from fuseboard_cli.rejected_replay import (
-    CONFLICT,
+    HOPELESS,
     Replayed,
     Replayer,
     decode_again,
@@ -95,12 +95,12 @@ def list_cells(event: RejectedEvent, *, show_state: bool) -> list[object]:
 def replay(
     ids: Ids = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All that are open, but no duplicates.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All open ones that could be stored now.")] = False,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Store refused events after all, such as after an upgrade that understands them or `rejected edit`."""
-    scope = make_scope(ids, reason, every=every)._replace(unwanted_reason=CONFLICT if every else None)
+    scope = make_scope(ids, reason, every=every)._replace(unwanted_reasons=HOPELESS if every else ())
     with use_servers(needs_redis=False) as settings, open_database(settings) as connection:
         replayer = Replayer(settings, connection)
         done, skipped = Replayed([], []), dict[int, str]()

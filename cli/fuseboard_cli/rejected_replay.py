@@ -27,8 +27,8 @@ from fuseboard_consumer.store import insert_rejected_events
 from fuseboard_schema.database import select_clock
 from fuseboard_schema.settings import Settings
 
-# its event_id is taken for good, so a replay can only be refused again
-CONFLICT: Final = "conflicting_duplicate"
+# an event_id is taken for good, and a day that was dropped is gone for good: a replay can only be refused again
+HOPELESS: Final = ("conflicting_duplicate", "older_than_retention")
 
 
 class Replayed(NamedTuple):

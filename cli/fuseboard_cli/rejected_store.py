@@ -63,11 +63,11 @@ class Refusal(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Which refused events: those with these ids, or without ids the open ones, of a reason or but for one."""
+    """Which refused events: those with these ids, or without ids the open ones, of a reason or but for some."""
 
     ids: Sequence[int] = ()
     reason: str | None = None
-    unwanted_reason: str | None = None
+    unwanted_reasons: Sequence[str] = ()
 
 
 def select_rejected_events(
@@ -98,7 +98,7 @@ def select_rejected_to_replay(
     parameters = {
         "ids": list(scope.ids) or None,
         "reason": scope.reason,
-        "unwanted_reason": scope.unwanted_reason,
+        "unwanted_reasons": list(scope.unwanted_reasons),
         "after_id": after_id,
         "last_id": last_id,
         "limit": PAGE_EVENTS,

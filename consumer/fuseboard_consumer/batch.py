@@ -34,6 +34,10 @@ class Batch(NamedTuple):
     rejected: list[Rejected]
 
 
+class _NotAllNewError(Exception):
+    """Something of a batch was left out, so what was inserted must be told."""
+
+
 class BatchStore:
     """Stores batches over one connection, which it opens when it is needed and drops when it breaks."""
 
@@ -117,7 +121,7 @@ class BatchStore:
         """Store each event that is not stored yet; nearly always that is all of them, so that is tried first."""
         try:
             self._store(batch, all_new=True)
-        except psycopg.errors.UniqueViolation:
+        except (psycopg.errors.UniqueViolation, _NotAllNewError):
             self._store(batch, all_new=False)
 
     def _store(self, batch: Batch, *, all_new: bool) -> None:
@@ -132,7 +136,10 @@ class BatchStore:
                 if not self._providers.issuperset(providers):
                     store.register_providers(self.connection, sorted(providers))
                 minutes = store.insert_requests(self.connection, all_new=all_new)
-                rejected += self._find_conflicts(batch, minutes)
+                left_out = len(batch.rows) - sum(minute.requests for minute in minutes)
+                if left_out and all_new:
+                    raise _NotAllNewError
+                rejected += self._find_conflicts(batch, left_out) if left_out else []
                 folded = self._update_health(batch, minutes)
             if rejected:
                 self._keep(rejected)
@@ -166,16 +173,24 @@ class BatchStore:
             ensure_request_partition(self.connection, day)
             self._days.add(day)
 
-    def _find_conflicts(self, batch: Batch, minutes: list[MinuteUsage]) -> list[Rejected]:
-        """Find the events whose id is taken by other content: the first stays, the conflict is kept as rejected."""
-        duplicates = len(batch.rows) - sum(minute.requests for minute in minutes)
-        if not duplicates:
-            return []
+    def _find_conflicts(self, batch: Batch, left_out: int) -> list[Rejected]:
+        """Find what was left out and is no mere duplicate: it is kept as rejected.
+
+        An event whose id is taken by other content (the first stays), or whose day was dropped: then nobody can know
+        whether it was counted before.
+        """
+        dropped = store.select_dropped_positions(self.connection)
         days = _list_days(batch)
-        positions = store.select_conflicting_positions(self.connection, min(days), max(days))
-        log.info("duplicate_events duplicates=%d conflicts=%d", duplicates, len(positions))
-        detail = "event_id: taken by a stored request with other content, which stays"
-        return _reject_at(batch, positions, "conflicting_duplicate", detail)
+        conflicts = set(store.select_conflicting_positions(self.connection, min(days), max(days))).difference(dropped)
+        log.info("duplicate_events duplicates=%d conflicts=%d", left_out - len(dropped), len(conflicts))
+        if dropped:
+            log.warning("events_older_than_retention events=%d", len(dropped))
+        taken = "event_id: taken by a stored request with other content, which stays"
+        gone = "occurred_at: the requests of its day have been dropped, so it may have been counted before"
+        return [
+            *_reject_at(batch, sorted(conflicts), "conflicting_duplicate", taken),
+            *_reject_at(batch, dropped, "older_than_retention", gone),
+        ]
 
     def _update_health(self, batch: Batch, minutes: list[MinuteUsage]) -> list[FoldedHealth]:
         """Lock, fold and write the health rows: last, so that no lock is held while rows are inserted."""

@@ -12,7 +12,13 @@ from fuseboard_schema.stream import ENTRY_MAX_BYTES, ENTRY_MAX_EVENTS
 from fuseboard_schema.validation import describe_validation_error
 
 RejectionReason = Literal[
-    "not_json", "invalid_event", "entry_too_large", "absurd_time", "conflicting_duplicate", "refused_by_database"
+    "not_json",
+    "invalid_event",
+    "entry_too_large",
+    "absurd_time",
+    "older_than_retention",
+    "conflicting_duplicate",
+    "refused_by_database",
 ]
 
 # a worker's clock may be ahead, but not by more

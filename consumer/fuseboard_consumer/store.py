@@ -35,7 +35,7 @@ def insert_requests(connection: Database, *, all_new: bool) -> list[MinuteUsage]
     """Insert the staged requests with their deltas; return what was inserted, by provider and minute.
 
     With `all_new` one that is already there raises psycopg.errors.UniqueViolation, else it is left out, and the ids and
-    times of the others are returned.
+    times of the others are returned. An event of a day that was dropped is left out in both cases.
     """
     statement = load_sql(__package__, "insert_requests")
     if all_new:
@@ -49,6 +49,11 @@ def select_conflicting_positions(connection: Database, first_day: date, last_day
     """Find the staged positions whose stored request has other content, among the UTC days given."""
     days = {"first_day": first_day, "last_day": last_day}
     return [row[0] for row in connection.execute(load_sql(__package__, "select_conflicting_positions"), days)]
+
+
+def select_dropped_positions(connection: Database) -> list[int]:
+    """Find the staged positions whose day was dropped."""
+    return [row[0] for row in connection.execute(load_sql(__package__, "select_dropped_positions"))]
 
 
 def insert_rejected_events(connection: Database, rejected: Sequence[Rejected]) -> None:

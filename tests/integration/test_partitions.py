@@ -13,13 +13,15 @@ from fuseboard_aggregator.locks import hold_snapshot
 from fuseboard_aggregator.partitions import Retention, drop_old_partitions, make_partitions_ahead
 from fuseboard_aggregator.rebuild import rebuild_daily
 from fuseboard_aggregator.reconcile import reconcile
-from fuseboard_aggregator.store import list_partitions
+from fuseboard_aggregator.store import drop_request_partition, list_partitions
 from fuseboard_schema.database import connect_database
 from stored_usage import fetch_usage, fetch_value, make_events, store_events
+from waiting import wait_until
 
 Database = Connection[TupleRow]
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'llm_requests'::regclass AND NOT granted"
 
 
 def list_days(first: date, count: int) -> list[date]:
@@ -137,19 +139,53 @@ def test_no_day_is_dropped_under_a_snapshot_that_is_to_read_it(database_url: str
         assert fetch_value(reader, "SELECT count(*) FROM llm_requests") == 10
 
 
-def test_the_partition_of_a_late_event_is_dropped_without_moving_back_what_is_retained(
+def test_what_comes_again_after_its_day_was_dropped_is_kept_as_rejected_and_counted_once(
     database_url: str, connection: Database
 ) -> None:
     store_ten_days(database_url, connection)
+    early, late = make_events([NOON - DAY, NOON])
+    store_events(database_url, [early])
     drop_old_partitions(connection, 3, NOON + 9 * DAY)
-    store_events(database_url, make_events([NOON - 30 * DAY, NOON]))
+    first_kept = make_events([NOON + 6 * DAY])
+
+    for _ in range(2):
+        store_events(database_url, [early, late, *first_kept])
+        drop_old_partitions(connection, 3, NOON + 9 * DAY)
     fold_deltas(connection)
 
-    retention = drop_old_partitions(connection, 3, NOON + 9 * DAY)
-
-    assert retention == Retention([date(2026, 2, 8), date(2026, 3, 10)], None)
+    assert list_partitions(connection)[0] == date(2026, 3, 16)
     assert read_retained_from(connection) == datetime(2026, 3, 16, tzinfo=UTC)
     assert sum(row["requests"] for row in fetch_usage(connection, "llm_costs_daily").values()) == 12
+    assert fetch_value(connection, "SELECT sum(total_requests) FROM llm_provider_health") == 12
+    kept = connection.execute("SELECT reason, raw_text::jsonb ->> 'event_id' FROM llm_rejected_events").fetchall()
+    assert sorted(kept) == sorted(("older_than_retention", event["event_id"]) for event in (early, late))
+
+
+def test_a_batch_that_waits_for_the_drop_of_its_day_does_not_count_it_again(
+    database_url: str, connection: Database
+) -> None:
+    events = make_events([NOON, NOON + DAY])
+    store_events(database_url, events)
+    fold_deltas(connection)
+    with ThreadPoolExecutor(1) as pool, connection.transaction():
+        drop_request_partition(connection, NOON.date())
+        again = pool.submit(store_events, database_url, events)
+        wait_until(lambda: fetch_value(connection, WAITING) == 1)
+    again.result()
+
+    assert fetch_value(connection, "SELECT array_agg(reason) FROM llm_rejected_events") == ["older_than_retention"]
+    assert fetch_value(connection, "SELECT sum(requests) FROM llm_costs_current") == 2
+
+
+def test_the_partition_of_an_event_that_came_late_is_dropped_and_nothing_moves_back(
+    database_url: str, connection: Database
+) -> None:
+    store_events(database_url, make_events([NOON - 30 * DAY, NOON + 9 * DAY]))
+    fold_deltas(connection)
+
+    assert drop_old_partitions(connection, 3, NOON + 9 * DAY) == Retention([date(2026, 2, 8)], None)
+    assert read_retained_from(connection) == datetime(2026, 2, 9, tzinfo=UTC)
+    assert sum(row["requests"] for row in fetch_usage(connection, "llm_costs_daily").values()) == 2
 
 
 def test_rejected_events_expire_whatever_became_of_them(

@@ -1,5 +1,5 @@
 -- The next refused events by id, up to a last one: those of a list, or else the open ones, of one reason or of every
--- reason but one; in the order in which they came. Reads only.
+-- reason but some; in the order in which they came. Reads only.
 SELECT
     rejected_id, entry_id, entry_index, reason, detail, raw_text, raw_bytes, received_at, refusals, last_refused_at,
     edited_text, replayed_at, dismissed_at
@@ -10,7 +10,7 @@ WHERE rejected_id > %(after_id)s
         WHEN %(ids)s::bigint[] IS NOT NULL THEN rejected_id = ANY (%(ids)s::bigint[])
         ELSE is_open
             AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
-            AND (%(unwanted_reason)s::text IS NULL OR reason <> %(unwanted_reason)s::text)
+            AND reason <> ALL (%(unwanted_reasons)s::text[])
     END
 ORDER BY rejected_id
 LIMIT %(limit)s;

@@ -81,6 +81,8 @@ WITH inserted AS (
         baseline_price_id,
         savings_usd
     FROM staged_requests
+    -- what was dropped cannot be found again, so an event of its days may have been counted before
+    WHERE to_timestamp(occurred_at_us / 1000000.0::double precision) >= (SELECT raw_retained_from())
     ORDER BY event_id, position
     ON CONFLICT DO NOTHING
     RETURNING
