@@ -13,6 +13,7 @@ from fuseboard_api.problems import UNAVAILABLE, Problem
 from fuseboard_api.resources import Database, Resources, get_resources
 from fuseboard_api.token_store import StoredToken, select_session_token, select_token, update_token_use
 from fuseboard_api.tokens import Scope, find_token_id, hash_secret, includes
+from fuseboard_schema.database import is_read_only
 
 SESSION_COOKIE: Final = "fuseboard_session"
 CSRF_HEADER: Final = "X-Fuseboard-CSRF"
@@ -69,7 +70,9 @@ def identify(
     identity = admit(token)
     if token is not None and token.is_use_news:
         with resources.pool.connection() as connection:
-            update_token_use(connection, token.token_id)
+            # a server that takes no writes can be read from all the same
+            if not is_read_only(connection):
+                update_token_use(connection, token.token_id)
     return identity
 
 

@@ -161,11 +161,15 @@ def is_data_fault(error: BaseException) -> bool:
     return isinstance(error, DATA_FAULTS)
 
 
+def is_read_only(connection: Connection[TupleRow]) -> bool:
+    """Say whether the server has said, with its last answer, that it takes no writes."""
+    names = ("in_hot_standby", "default_transaction_read_only")
+    return any(connection.info.parameter_status(name) == "on" for name in names)
+
+
 def is_stale(connection: Session) -> bool:
     """Say whether a session has been read-only for long enough to look for the server that is not, after a failover."""
-    names = ("in_hot_standby", "default_transaction_read_only")
-    is_read_only = any(connection.info.parameter_status(name) == "on" for name in names)
-    return is_read_only and time.monotonic() - connection.opened_at > READ_ONLY_SECONDS
+    return is_read_only(connection) and time.monotonic() - connection.opened_at > READ_ONLY_SECONDS
 
 
 @contextmanager
