@@ -14,6 +14,8 @@ from fuseboard_schema.settings import Settings
 from fuseboard_schema.stopping import arm_exit_backstop
 
 STOP_SECONDS: Final = 3
+# what uvicorn ends with when the application does not start
+STARTUP_FAILED: Final = 3
 
 
 class Server(uvicorn.Server):
@@ -49,6 +51,8 @@ def serve(settings: Settings, host: str, port: int, listener: socket.socket | No
     try:
         Server(config).run(None if listener is None else [listener])
     except SystemExit as end:
+        if end.code == STARTUP_FAILED:
+            raise CommandError("the API could not start: the line before says why") from end
         if end.code:
             raise CommandError(
                 f"cannot listen at {host}:{port}: is something else there already? --host and --port name another place"

@@ -15,6 +15,7 @@ from fuseboard_cli.embedded import Embedded, is_running
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import connect_redis
+from fuseboard_schema.redis_url import parse_redis_url
 from fuseboard_schema.settings import Settings, SettingsError, read_settings
 
 APPLICATION_NAME: Final = "fuseboard cli"
@@ -31,9 +32,12 @@ def use_servers(
 
     Without DATABASE_URL and REDIS_URL these are the embedded servers of FUSEBOARD_DATA_DIR, which must have been made
     before unless `may_create`; who may create them also sees them end, if nobody else uses them. Raises SettingsError
-    when only the other URL is set, EmbeddedError, CommandError.
+    when only the other URL is set, RedisUrlError, EmbeddedError, CommandError.
     """
     settings = read_settings()
+    if needs_redis and settings.redis_url:
+        # before anything is done that would have to be said as well
+        parse_redis_url(settings.redis_url)
     if not settings.database_url and not settings.redis_url:
         if not may_create and not (settings.data_dir / "postgres").exists():
             raise CommandError(
