@@ -14,8 +14,6 @@ from fuseboard_schema.settings import Settings
 from fuseboard_schema.stopping import arm_exit_backstop
 
 STOP_SECONDS: Final = 3
-# what uvicorn ends with when the application does not start
-STARTUP_FAILED: Final = 3
 
 
 class Server(uvicorn.Server):
@@ -48,10 +46,11 @@ def serve(settings: Settings, host: str, port: int, listener: socket.socket | No
         ws="none",
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    server = Server(config)
     try:
-        Server(config).run(None if listener is None else [listener])
+        server.run(None if listener is None else [listener])
     except SystemExit as end:
-        if end.code == STARTUP_FAILED:
+        if end.code and server.lifespan.should_exit:
             raise CommandError("the API could not start: the line before says why") from end
         if end.code:
             raise CommandError(
