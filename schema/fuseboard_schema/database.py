@@ -141,7 +141,7 @@ def find_database_pooling(connection: Session, database_url: str) -> Pooling:
 def set_up_session(connection: Session, *, statement_timeout_seconds: float, may_be_pooled: bool = False) -> None:
     """Set a session up, or close it and raise what PostgreSQL raised."""
     connection.opened_at = time.monotonic()
-    connection.reply_timeout_seconds = statement_timeout_seconds + REPLY_GRACE_SECONDS
+    connection.reply_timeout_seconds = CONNECT_TIMEOUT_SECONDS
     settings = list_settings(statement_timeout_seconds)
     try:
         if may_be_pooled and read_session_pid(connection) != connection.info.backend_pid:
@@ -154,6 +154,7 @@ def set_up_session(connection: Session, *, statement_timeout_seconds: float, may
     except BaseException:
         connection.close()
         raise
+    connection.reply_timeout_seconds = statement_timeout_seconds + REPLY_GRACE_SECONDS
 
 
 def is_data_fault(error: BaseException) -> bool:
