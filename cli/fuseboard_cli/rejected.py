@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from fuseboard_api.metrics_store import select_rejected
 from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_time, make_table, print_json, remark, say, show
 from fuseboard_cli.rejected_edit import edit_in_editor, read_edited, set_fields
@@ -112,10 +113,13 @@ def replay(
                 done.refused.extend(part.refused)
         finally:
             replayer.close()
+        hopeless = {reason: count for reason, count in select_rejected(connection).items() if reason in HOPELESS}
     if as_json:
         print_json(make_document(done, skipped))
     else:
         tell_replayed(done, skipped)
+        for hopeless_reason, count in hopeless.items() if every else ():
+            remark(f"{count:,} left out: `fuseboard rejected dismiss --reason {hopeless_reason}` closes them")
     if ids and (done.refused or skipped):
         raise typer.Exit(1)
 

@@ -126,6 +126,8 @@ def test_a_conflicting_duplicate_is_not_among_all_and_stays_one_row(
     assert rejected["reason"] == "conflicting_duplicate"
 
     assert run_json(settings, "rejected", "replay", "--all") == {"replayed": [], "refused": []}
+    left_out = run_command(settings, "rejected", "replay", "--all").stderr
+    assert "1 left out: `fuseboard rejected dismiss --reason conflicting_duplicate`" in left_out
     [again] = run_json(settings, "rejected", "replay", "--reason", "conflicting_duplicate")["refused"]
     assert again["rejected_id"] == rejected["rejected_id"]
     assert [row["refusals"] for row in list_rejected(settings, "--all")] == [2]
@@ -136,7 +138,7 @@ def test_a_conflicting_duplicate_is_not_among_all_and_stays_one_row(
     run_command(
         settings, "rejected", "edit", str(again["rejected_id"]), "--set", f"event_id={make_event()['event_id']}"
     )
-    assert len(run_json(settings, "rejected", "replay", "--reason", "conflicting_duplicate")["replayed"]) == 1
+    assert run_json(settings, "rejected", "replay", "--all")["replayed"] == [rejected["rejected_id"]]
     assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 2
 
 

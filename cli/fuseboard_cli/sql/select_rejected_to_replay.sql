@@ -10,7 +10,7 @@ WHERE rejected_id > %(after_id)s
         WHEN %(ids)s::bigint[] IS NOT NULL THEN rejected_id = ANY (%(ids)s::bigint[])
         ELSE is_open
             AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
-            AND reason <> ALL (%(unwanted_reasons)s::text[])
+            AND (edited_text IS NOT NULL OR reason <> ALL (%(unwanted_reasons)s::text[]))
     END
 ORDER BY rejected_id
 LIMIT %(limit)s;
