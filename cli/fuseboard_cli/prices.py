@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
-from fuseboard_cli.output import clean_text, format_exact, format_time, make_table, print_json, remark, say, show
-from fuseboard_cli.price_rows import NewPrice, PriceChange, PriceRow, change_price, select_price_rows
+from fuseboard_cli.output import clean_text, format_time, print_json, remark, say, show
+from fuseboard_cli.price_rows import NewPrice, PriceChange, change_price, select_price_rows
+from fuseboard_cli.price_table import make_price_table
 from fuseboard_cli.reprice import reprice
 from fuseboard_cli.servers import use_database
 from fuseboard_cli.times import parse_instant
@@ -47,26 +48,7 @@ def list_prices(
     if as_json:
         print_json([row._asdict() for row in rows])
         return
-    show(
-        make_table(
-            "Prices, USD per million tokens",
-            ("id #", "provider", "model", "tier", "input #", "output #", "from", "to", "source"),
-            (
-                (
-                    row.price_id,
-                    row.provider,
-                    _describe_pattern(row),
-                    row.service_tier,
-                    _per_million(row.input_usd_per_token),
-                    _per_million(row.output_usd_per_token),
-                    format_time(row.valid_from),
-                    format_time(row.valid_to),
-                    row.source,
-                )
-                for row in rows
-            ),
-        )
-    )
+    show(make_price_table(rows))
 
 
 @app.command("set")
@@ -133,13 +115,3 @@ def _check_text(text: str, name: str) -> str:
 def _per_token(usd_per_million: Decimal | None) -> Decimal | None:
     # moving the point is exact, a division is not
     return None if usd_per_million is None else usd_per_million.scaleb(-MILLION_DIGITS)
-
-
-def _per_million(usd_per_token: Decimal | None) -> str:
-    return "-" if usd_per_token is None else format_exact(usd_per_token.scaleb(MILLION_DIGITS))
-
-
-def _describe_pattern(row: PriceRow) -> str:
-    limit = "" if row.above_input_tokens is None else f" above {row.above_input_tokens:,} input tokens"
-    hours = " at certain hours" if row.windows_utc else ""
-    return f"{row.model_pattern}{limit}{hours}"

@@ -68,7 +68,7 @@ def list_rejected(
     with use_database() as connection:
         found = select_rejected_events(connection, reason=reason, limit=limit, show_all=show_all)
     if as_json:
-        print_json([event._asdict() | {"state": event.state} for event in found])
+        print_json([event._asdict() for event in found])
         return
     show(
         make_table(

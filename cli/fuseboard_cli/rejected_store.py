@@ -33,6 +33,7 @@ class RejectedEvent(NamedTuple):
     edited_text: str | None
     replayed_at: datetime | None
     dismissed_at: datetime | None
+    is_open: bool
 
     @property
     def text(self) -> str:
@@ -42,7 +43,7 @@ class RejectedEvent(NamedTuple):
     @property
     def state(self) -> str:
         """What became of it."""
-        return "replayed" if self.replayed_at else "dismissed" if self.dismissed_at else "open"
+        return "open" if self.is_open else "replayed" if self.replayed_at else "dismissed"
 
     @property
     def obstacle(self) -> str | None:

@@ -41,6 +41,25 @@ def test_a_new_price_ends_the_old_row_and_overwrites_nothing(settings: Settings)
     assert "prices reprice --provider claude --from 2025-05-01T00:00:00Z" in text
 
 
+def test_prices_are_readable_at_80_columns_with_every_rate_and_condition(
+    settings: Settings, connection: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rates = ("--input", "3", "--output", "15.125", "--cache-read", "0.30", "--cache-write", "3.75")
+    bounds = ("--cache-write-1h", "6", "--tier", "batch", "--above-input-tokens", "200000", "--from", "2025-05-01")
+    run_command(settings, "prices", "set", "claude", "claude-sonnet-*", *rates, *bounds, "--source", "price list")
+    connection.execute("UPDATE llm_prices SET multiplier = 1.1 WHERE model_pattern = 'claude-sonnet-*'")
+
+    lines = run_command(settings, "prices", "list").stdout.splitlines()
+
+    [at] = [number for number, line in enumerate(lines) if "claude claude-sonnet-*" in line]
+    cells = [cell.strip() for cell in lines[at].strip("│").split("│")]
+    assert cells[1:] == ["claude claude-sonnet-*", "3", "15.125", "0.3", "3.75", "6", "1.1"]
+    below = [line.split("│")[2].strip() for line in lines[at + 1 : at + 5]]
+    assert below == ["tier batch", "> 200,000 input tokens", "from 2025-05-01", "price list"]
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_price_from_before_a_later_one_ends_where_that_begins(settings: Settings) -> None:
     for at in ("2025-06-01", "2025-04-01"):
         run_command(settings, "prices", "set", "claude", "*", *RATES, "--from", at)

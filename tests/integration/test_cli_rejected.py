@@ -77,7 +77,7 @@ def test_a_replayed_event_is_counted_like_any_other(
     assert (health, fetch_value(connection, "SELECT sum(requests) FROM llm_usage_deltas")) == (1, 1)
     assert list_rejected(settings) == []
     [kept] = list_rejected(settings, "--all")
-    assert (kept["state"], kept["raw_text"]) == ("replayed", row["raw_text"])
+    assert (kept["is_open"], kept["raw_text"]) == (False, row["raw_text"])
     assert "was replayed at" in run_command(settings, "rejected", "replay", number, code=1).stderr
     with pytest.raises(CommandError, match="was replayed at"):
         run_command(settings, "rejected", "edit", number, "--set", "model=x")
@@ -165,7 +165,7 @@ def test_dismissed_events_are_open_no_more(settings: Settings, redis_client: Red
     run_command(settings, "rejected", "edit", str(numbers[0]), "--set", "provider=claude", "--unset", "nonsense")
     assert [row["rejected_id"] for row in list_rejected(settings)] == [numbers[2], numbers[1], numbers[0]]
     assert run_json(settings, "rejected", "dismiss", "--all") == {"dismissed": numbers[:3]}
-    assert {row["state"] for row in list_rejected(settings, "--all")} == {"dismissed"}
+    assert {row["is_open"] for row in list_rejected(settings, "--all")} == {False}
     assert "dismissed" in run_command(settings, "rejected", "list", "--all").stdout
 
 

@@ -2,7 +2,7 @@
 -- reason but some; in the order in which they came. Reads only.
 SELECT
     rejected_id, entry_id, entry_index, reason, detail, raw_text, raw_bytes, received_at, refusals, last_refused_at,
-    edited_text, replayed_at, dismissed_at
+    edited_text, replayed_at, dismissed_at, is_open
 FROM llm_rejected_events
 WHERE rejected_id > %(after_id)s
     AND (%(last_id)s::bigint IS NULL OR rejected_id <= %(last_id)s::bigint)
