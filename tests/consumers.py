@@ -100,6 +100,10 @@ class ConsumerProcess:
         """Say whether the process has logged a text."""
         return text in self.log.read_text()
 
+    def count(self, text: str) -> int:
+        """Count how often the process has logged a text."""
+        return self.log.read_text().count(text)
+
     def stop(self, timeout_seconds: float = 10.0) -> int:
         """Send SIGTERM and return the exit code."""
         self.process.terminate()

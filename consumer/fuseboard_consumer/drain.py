@@ -14,6 +14,7 @@ from fuseboard_consumer.batch_meter import count_batch
 from fuseboard_consumer.circuit_changes import CircuitChanges
 from fuseboard_consumer.decode import decode_entries
 from fuseboard_consumer.entries import Entry, EntryReader
+from fuseboard_consumer.holding import Holding
 from fuseboard_consumer.prices import PriceSource
 from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
@@ -26,14 +27,18 @@ log = logging.getLogger(__name__)
 # one job lasts this long, so that RQ sees its worker alive and a lost job costs little
 DRAIN_SECONDS: Final = 15.0
 # how long an idle drain waits for an entry before it looks whether it should stop
-BLOCK_MS: Final = 1000
-CLAIM_EVERY_SECONDS: Final = 1.0
+BLOCK_MS: Final = 500
+CLAIM_EVERY_SECONDS: Final = 0.5
+# a batch in hand is renewed as often within the time after which others may claim it
+RENEWALS: Final = 4
 FORGET_EVERY_SECONDS: Final = 600.0
 # a batch is gathered by size: an event takes about this much
 EVENT_BYTES: Final = 400
 READ_MAX_ENTRIES: Final = 100
 RETRY_FIRST_SECONDS: Final = 0.1
-RETRY_MAX_SECONDS: Final = 2.0
+RETRY_MAX_SECONDS: Final = 1.0
+# a batch is left to consumers that may reach PostgreSQL when this one has not for so long
+LEAVE_AFTER_SECONDS: Final = 2.0
 
 
 class Drain:
@@ -43,40 +48,54 @@ class Drain:
         self._redis = redis
         self._namespace = settings.namespace
         self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
+        self._holding = Holding(self._reader.hold, settings.claim_idle_seconds / RENEWALS)
         self._store = BatchStore(settings.database_url or "")
         self._publisher = Publisher(redis, settings.namespace)
         self._clock = DatabaseClock()
         self._prices = PriceSource(
             (settings.baseline_provider, settings.baseline_model), settings.price_refresh_seconds
         )
+        timeout_seconds = redis.connection_pool.connection_kwargs.get("socket_timeout") or float("inf")
+        # a URL may ask for less patience than we have
+        self._block_max_ms = timeout_seconds * 500
         self._batch_bytes = settings.batch_max_events * EVENT_BYTES
         self._entry_bytes = self._batch_bytes
         self._stopping = stopping
         self._claim_at = self._forget_at = 0.0
+        # since when PostgreSQL has not been well, in monotonic seconds
+        self._down_since: float | None = None
         # when a batch was last done with, in monotonic seconds: another thread reads it
         self.progressed_at: float | None = None
 
-    def run(self) -> None:
-        """Drain until DRAIN_SECONDS have passed or a stop is asked for.
+    def run(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Drain until so many seconds have passed or a stop is asked for.
 
         Raises what Redis raises when it is down: the worker waits for it and queues the next job.
         """
-        deadline = time.monotonic() + DRAIN_SECONDS
+        started = time.monotonic()
+        deadline = started + seconds
         events = 0
         while time.monotonic() < deadline and not self._stopping.is_set():
             events += self._handle_batch(deadline)
         if events:
-            log.info("drain_done events=%d seconds=%.1f", events, time.monotonic() - deadline + DRAIN_SECONDS)
+            log.info("drain_done events=%d seconds=%.1f", events, time.monotonic() - started)
 
     def _handle_batch(self, deadline: float) -> int:
         """Take one batch from the stream to committed rows; returns how many events it had."""
+        if not self._reaches_database():
+            return 0
         entries = self._gather_entries()
         if not entries:
             return 0
+        with self._holding.hold():
+            return self._store_entries(entries, deadline)
+
+    def _store_entries(self, entries: list[Entry], deadline: float) -> int:
         started = time.monotonic()
         batch = self._prepare_batch(entries, deadline)
         if batch is None or not self._write_batch(batch, deadline):
             log.warning("batch_left_in_stream entries=%d", len(entries))
+            self._reader.release()
             return 0
         self._publish_changes(self._store.take_changes())
         self._reader.acknowledge([entry.entry_id for entry in entries])
@@ -85,8 +104,25 @@ class Drain:
         return len(batch.rows)
 
     def close(self) -> None:
-        """Close the database connection."""
+        """Close the database connection and say nothing more for what is in hand."""
+        self._holding.close()
         self._store.close()
+
+    def close_session(self) -> None:
+        """Close the database connection; the next batch opens another one."""
+        self._store.close()
+
+    def _reaches_database(self) -> bool:
+        """Say whether a batch that is read now could be stored; waits a little where PostgreSQL is still not well."""
+        if self._down_since is None:
+            return True
+        try:
+            self._clock.read(self._store.connection)
+        except psycopg.Error as error:
+            self._wait_for_database(error, RETRY_MAX_SECONDS)
+            return False
+        self._down_since = None
+        return True
 
     def _gather_entries(self) -> list[Entry]:
         """Gather about one batch: first what a dead consumer left, then what is new."""
@@ -94,7 +130,7 @@ class Drain:
         while (size := sum(len(entry.payload) for entry in entries)) < self._batch_bytes:
             # as many as fit, by the size of the last ones: few when they are large, so that memory stays bounded
             count = max(1, min(READ_MAX_ENTRIES, (self._batch_bytes - size) // self._entry_bytes))
-            fresh = self._reader.read(count, 0 if entries else BLOCK_MS)
+            fresh = self._reader.read(count, 0 if entries else int(min(BLOCK_MS, self._block_max_ms)))
             entries += fresh
             if len(fresh) < count:
                 break
@@ -108,7 +144,8 @@ class Drain:
             self._reader.forget_dead_consumers()
         if now < self._claim_at:
             return []
-        entries = self._reader.claim(max(1, min(READ_MAX_ENTRIES, self._batch_bytes // self._entry_bytes)))
+        count = max(1, min(READ_MAX_ENTRIES, self._batch_bytes // self._entry_bytes))
+        entries = self._reader.read_own(count) or self._reader.claim(count)
         # a full hand means that there is more to take over
         self._claim_at = 0.0 if entries else now + CLAIM_EVERY_SECONDS
         return entries
@@ -135,6 +172,7 @@ class Drain:
         while True:
             try:
                 self._store.store_batch(batch)
+                self._down_since = None
             except psycopg.Error as error:
                 if self._gives_up(deadline):
                     return False
@@ -159,8 +197,11 @@ class Drain:
             )
 
     def _gives_up(self, deadline: float) -> bool:
-        """Stop trying, at a stop or after the job's time: what is unacknowledged is claimed by a later drain."""
-        return self._stopping.is_set() or time.monotonic() > deadline
+        """Stop trying, at a stop, or after a while: what is unacknowledged is claimed by whoever gets on."""
+        now = time.monotonic()
+        if self._down_since is None:
+            self._down_since = now
+        return self._stopping.is_set() or now > min(deadline, self._down_since + LEAVE_AFTER_SECONDS)
 
     def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
         log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, str(error).strip())

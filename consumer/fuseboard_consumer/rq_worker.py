@@ -6,26 +6,34 @@ its stored call is, byte for byte, the one that we queue.
 """
 
 import logging
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final, NoReturn, cast
 
 from redis import Redis
 from rq import Queue, SimpleWorker
-from rq.exceptions import NoSuchJobError, StopRequested
-from rq.executions import ExecutionRegistry
+from rq.exceptions import InvalidJobOperation, NoSuchJobError, StopRequested
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException
 from rq.utils import now
+from rq.worker_registration import clean_worker_registry
+
+from fuseboard_schema.redis_client import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 
 DRAIN_JOB: Final = "fuseboard.drain"
 JOB_TIMEOUT_SECONDS: Final = 60
 FAILURE_TTL_SECONDS: Final = 3600
-MAINTENANCE_SECONDS: Final = 60
+# what a killed worker leaves is gone after its heartbeat's time, RQ's minute on top, and the next maintenance
+WORKER_TTL_SECONDS: Final = 30
+MAINTENANCE_SECONDS: Final = 30
 # our call, compressed, takes about forty
 STORED_CALL_MAX_BYTES: Final = 1000
 
@@ -103,10 +111,48 @@ class DrainWorker(SimpleWorker):
             serializer=JSONSerializer,
             log_job_description=False,
             maintenance_interval=MAINTENANCE_SECONDS,
-            worker_ttl=120,
+            worker_ttl=WORKER_TTL_SECONDS,
         )
         self._drain_queue = queue
         self._stopping = stopping
+        # called after each job that RQ has finished
+        self.job_done: Callable[[], None] = lambda: None
+
+    def work(self, *_options: object, **_named: object) -> bool:
+        """Work until a stop is asked for; raises what Redis raises, which RQ's own loop logs as an error and hides."""
+        self.bootstrap()
+        with suppress(StopRequested):
+            while True:
+                if self.should_run_maintenance_tasks:
+                    self.run_maintenance_tasks()
+                self.execute_job(*self.dequeue_job_and_maintain_ttl(None))
+                self.job_done()
+        self.teardown()  # type: ignore[no-untyped-call] # as above
+        return True
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """Run the drain; raises what Redis raises, of which RQ would make a failed job and tell over several lines."""
+        try:
+            self.prepare_job_execution(job, remove_from_intermediate_queue=True)
+            job.started_at = now()
+            with self.death_penalty_class(job.timeout, JobTimeoutException, job_id=job.id):
+                job.perform()
+            self._finalize_success(job, queue, execution, None)
+        except REDIS_FAULTS:
+            raise
+        except InvalidJobOperation:
+            log.warning("job_vanished job_id=%s reason=redis_was_emptied", job.id)
+        except Exception:  # noqa: BLE001 - logged where it was raised; RQ keeps it among the failed jobs
+            self._finalize_failure(job, queue, execution, sys.exc_info())
+            return False
+        return True
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:  # noqa: ANN401 - as RQ has it
+        """Leave the telling to the drain, which has told it."""
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Keep our timeout: RQ would raise it for pops that block, which ours do not."""
+        return connection
 
     def bootstrap(self, *_logging: object) -> None:
         """Register, without RQ's own log handlers and without its command channel."""
@@ -131,7 +177,7 @@ class DrainWorker(SimpleWorker):
         raise StopRequested
 
     def run_maintenance_tasks(self) -> None:
-        """Throw away what killed workers left of their jobs: it carries no data, so nothing is restored or retried."""
+        """Throw away what killed workers left of themselves and their jobs: nothing is restored or retried."""
         queue, until = self._drain_queue, int(time.time())
         stale = cast("list[bytes]", self.connection.zrangebyscore(queue.started_job_registry.key, 0, until))
         with self.connection.pipeline(transaction=False) as pipeline:
@@ -142,6 +188,7 @@ class DrainWorker(SimpleWorker):
             pipeline.zremrangebyscore(queue.failed_job_registry.key, 0, until)
             pipeline.ltrim(queue.intermediate_queue_key, -1000, -1)
             pipeline.execute()
+        clean_worker_registry(queue)
         self.last_cleaned_at = now()  # type: ignore[assignment] # RQ declares None
 
     def _install_signal_handlers(self) -> None:

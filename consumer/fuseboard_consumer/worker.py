@@ -7,41 +7,46 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from types import FrameType
 from typing import Final
 
 import psycopg
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from fuseboard_consumer.drain import Drain
+from fuseboard_consumer.drain import DRAIN_SECONDS, Drain
+from fuseboard_consumer.outage import Outage
 from fuseboard_consumer.rq_worker import DrainJob, DrainQueue, DrainWorker
 from fuseboard_consumer.sweeper import Sweeper
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import list_pending_migrations
-from fuseboard_schema.redis_client import REDIS_DOWN, connect_redis
+from fuseboard_schema.redis_client import REDIS_FAULTS, connect_redis
+from fuseboard_schema.redis_mode import CLUSTER_ADVICE, is_cluster
 from fuseboard_schema.settings import Settings, SettingsError
 from fuseboard_schema.stopping import arm_exit_backstop
 
 log = logging.getLogger(__name__)
 
-RESTART_FIRST_SECONDS: Final = 0.2
-RESTART_MAX_SECONDS: Final = 3.0
+# of a reply, the wait for entries among it: a link that swallows replies costs no more
+REDIS_TIMEOUT_SECONDS: Final = 3.0
 AFTER_FAILURE_SECONDS: Final = 1.0
+DRAIN_IN_OUTAGE_SECONDS: Final = 1.0
 
 
 def run_consumer(settings: Settings) -> None:
     """Consume until SIGTERM or SIGINT: the batch in hand is finished and acknowledged, within 5 seconds.
 
     Waits out a Redis or PostgreSQL that is down, and migrations that are not applied yet. Raises SettingsError when
-    REDIS_URL or DATABASE_URL is missing.
+    REDIS_URL or DATABASE_URL is missing, or leads to Redis Cluster.
     """
     if not settings.redis_url or not settings.database_url:
         raise SettingsError("REDIS_URL and DATABASE_URL must both be set for a consumer")
     stopping = threading.Event()
     _stop_on_signals(stopping)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    redis = connect_redis(settings.redis_url, ca_certs=settings.redis_ca_certs)
+    redis = connect_redis(
+        settings.redis_url, retries=0, socket_timeout_seconds=REDIS_TIMEOUT_SECONDS, ca_certs=settings.redis_ca_certs
+    )
     drain = Drain(redis, settings, name, stopping)
     sweeper = Sweeper(settings, stopping, lambda: drain.progressed_at)
     _relax_garbage_collection()
@@ -55,34 +60,46 @@ def run_consumer(settings: Settings) -> None:
 
 
 def _work(redis: Redis, queue_name: str, name: str, drain: Drain, stopping: threading.Event) -> None:
-    """Run RQ workers one after the other: RQ's own loop ends at any error of Redis outside of its dequeue."""
+    """Run RQ workers one after the other, and the drain without one where Redis does not take what RQ writes."""
+    outage = Outage(stopping)
     # staticmethod: RQ calls what the class holds, without an instance
-    DrainJob.drain = staticmethod(lambda: _run_drain(drain, stopping))
-    wait_seconds = RESTART_FIRST_SECONDS
+    DrainJob.drain = staticmethod(lambda: _run_drain(drain, stopping, outage))
     while not stopping.is_set():
-        started = time.monotonic()
         try:
+            if is_cluster(redis):
+                raise SettingsError(f"the server of REDIS_URL {CLUSTER_ADVICE}")
             # a worker registers under its name, so each gets its own
             worker = DrainWorker(DrainQueue(queue_name, connection=redis), stopping, f"{name}-{secrets.token_hex(2)}")
+            worker.job_done = outage.end
             worker.work()
-        except REDIS_DOWN as error:
-            log.warning("redis_unavailable retry_in_seconds=%.1f error=%s", wait_seconds, error)
-        if time.monotonic() - started > RESTART_MAX_SECONDS:
-            wait_seconds = RESTART_FIRST_SECONDS
-        stopping.wait(wait_seconds)
-        wait_seconds = min(wait_seconds * 2, RESTART_MAX_SECONDS)
+        except REDIS_FAULTS as error:
+            outage.tell(error)
+            if not (isinstance(error, ResponseError) and _drains_alone(drain, stopping, outage)):
+                outage.wait()
 
 
-def _run_drain(drain: Drain, stopping: threading.Event) -> None:
-    """Run the job; a fault that stays must not spin."""
+def _drains_alone(drain: Drain, stopping: threading.Event, outage: Outage) -> bool:
+    """Drain without RQ, once; False where Redis refuses that too.
+
+    At the limit of its memory Redis lets read, acknowledge and delete, which frees memory, and refuses what RQ writes.
+    """
     try:
-        drain.run()
-    except REDIS_DOWN:
+        _run_drain(drain, stopping, outage)
+    except Exception as error:  # noqa: BLE001 - of Redis, and told by the caller, or told where it was raised
+        return not isinstance(error, REDIS_FAULTS)
+    return True
+
+
+def _run_drain(drain: Drain, stopping: threading.Event, outage: Outage) -> None:
+    """Run the job, a short one in an outage, which may end any moment; a fault that stays must not spin."""
+    try:
+        drain.run(DRAIN_IN_OUTAGE_SECONDS if outage.is_on else DRAIN_SECONDS)
+    except REDIS_FAULTS:
         raise
     except Exception:
         log.exception("drain_failed")
         # whatever it was, it does not meet the same session again
-        drain.close()
+        drain.close_session()
         stopping.wait(AFTER_FAILURE_SECONDS)
         raise
 

@@ -12,6 +12,7 @@ from redis.exceptions import (
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
     TryAgainError,
 )
@@ -31,6 +32,8 @@ class RedisRefusedError(ResponseError):
 
 # what passes without anybody changing a request: a server that is away, and one that refuses for a while
 REDIS_DOWN: Final = (RedisConnectionError, RedisTimeoutError, OSError, RedisRefusedError)
+# whatever goes wrong with Redis, the request's own faults among it
+REDIS_FAULTS: Final = (RedisError, OSError)
 
 # redis-py takes the code off these
 CODES: Final[Mapping[type[Exception], str]] = {

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     partitions_ahead_days: int = Field(7, alias="FUSEBOARD_PARTITIONS_AHEAD_DAYS", ge=1, le=60)
     fold_interval_seconds: int = Field(30, alias="FUSEBOARD_FOLD_INTERVAL_SECONDS", ge=1, le=3600)
     batch_max_events: int = Field(2000, alias="FUSEBOARD_BATCH_MAX_EVENTS", ge=1, le=20_000)
-    claim_idle_seconds: float = Field(5.0, alias="FUSEBOARD_CLAIM_IDLE_SECONDS", ge=0.1, le=600)
+    claim_idle_seconds: float = Field(2.0, alias="FUSEBOARD_CLAIM_IDLE_SECONDS", ge=0.1, le=600)
     price_refresh_seconds: float = Field(10.0, alias="FUSEBOARD_PRICE_REFRESH_SECONDS", ge=0.1, le=30)
     log_level: str = Field("INFO", alias="FUSEBOARD_LOG_LEVEL", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
