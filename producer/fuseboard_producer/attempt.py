@@ -3,7 +3,8 @@
 import math
 from typing import Any, Final
 
-from fuseboard_producer.call import HTTP_STATUSES, TimedCall
+from fuseboard_producer.call import TimedCall
+from fuseboard_producer.exceptions import HTTP_STATUSES
 from fuseboard_producer.selection import Candidate
 from fuseboard_schema.circuit_settings import CircuitSettings
 from fuseboard_schema.event import Admission
@@ -60,6 +61,11 @@ class Attempt(TimedCall):
     def error_type(self) -> object:
         """What the error was called, once the call has ended, or whatever the caller's function has set."""
         return self._fields.get("error_type")
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the caller ended the call itself, by a limit of its own or by cancelling."""
+        return self._fields.get("status") == "cancelled"
 
     def end(self, error: BaseException | None) -> dict[str, Any]:
         """Say how the function ended; returns the fields of the event."""

@@ -1,17 +1,16 @@
 """One LLM call being timed: what `Producer.request` gives."""
 
+import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Never, Self, TypedDict, Unpack
+from typing import Any, Never, Self, TypedDict, Unpack
 
-from fuseboard_producer.retry_after import parse_retry_after
+from fuseboard_producer.exceptions import classify_exception, find_retry_after, name_error, read_exception
 from fuseboard_schema.event import RequestFields, RequestStatus, UsageSource
-from fuseboard_schema.outcome import is_known_error_type
 
-HTTP_STATUSES: Final = range(100, 600)
+# a call is told by its exception: whoever writes a client's glue finds that here as well
+__all__ = ["Call", "CallFields", "TimedCall", "UsageFields", "classify_exception", "find_retry_after", "name_error"]
 
 
 class UsageFields(TypedDict, total=False):
@@ -35,19 +34,15 @@ class CallFields(RequestFields, total=False):
     status: RequestStatus
 
 
-class Outcome(NamedTuple):
-    """How a call ended, in the event's terms."""
-
-    status: RequestStatus
-    http_status: int | None
-
-
 class TimedCall:
     """One call to a provider while it is made: what may be said about it; nothing in here raises."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
         self._started = time.perf_counter()
+        # what is being handled now is no part of this call's own exception
+        handled = sys.exception()
+        self._handled_id = None if handled is None else id(handled)
 
     def set_usage(self, *unexpected: Never, **usage: Unpack[UsageFields]) -> None:
         """Set the tokens that the provider reported, by keyword."""
@@ -77,13 +72,12 @@ class TimedCall:
         fields = self._fields
         fields.setdefault("duration_seconds", time.perf_counter() - self._started)
         if error is not None:
-            outcome = classify_exception(error)
-            fields["status"] = outcome.status
-            fields.setdefault("error_type", name_error(error))
-            fields.setdefault("http_status", outcome.http_status)
-            if fields.get("retry_after_seconds") is None and outcome.status != "cancelled":
-                is_rate_limited = outcome.status == "rate_limited"
-                fields["retry_after_seconds"] = find_retry_after(error, is_rate_limited=is_rate_limited)
+            told = read_exception(error, self._handled_id)
+            fields["status"] = told.outcome.status
+            fields.setdefault("error_type", told.error_type)
+            fields.setdefault("http_status", told.outcome.http_status)
+            if fields.get("retry_after_seconds") is None:
+                fields["retry_after_seconds"] = told.retry_after_seconds
         return fields
 
 
@@ -110,64 +104,3 @@ class Call(TimedCall):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, traceback)
-
-
-def classify_exception(error: BaseException) -> Outcome:
-    """Tell by an exception's type how a call ended; clients are recognised by their classes' names."""
-    names = [kind.__name__ for kind in type(error).__mro__]
-    # CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit: whoever called gave up, the provider did not fail
-    if not isinstance(error, Exception) or "CancelledError" in names:
-        return Outcome("cancelled", None)
-    http_status = find_http_status(error)
-    if http_status == HTTPStatus.TOO_MANY_REQUESTS or any("RateLimit" in name for name in names):
-        return Outcome("rate_limited", http_status)
-    if any("Timeout" in name for name in names):
-        return Outcome("timeout", http_status)
-    return Outcome("error", http_status)
-
-
-def name_error(error: BaseException) -> str:
-    """Name an error as its provider does, where that name says what is wrong, or else by its class.
-
-    An exhausted quota and too many requests come in the same class and with the same HTTP status.
-    """
-    own = (name for name in list_own_names(error) if is_known_error_type(name))
-    return next(own, type(error).__name__)
-
-
-def list_own_names(error: BaseException) -> list[str]:
-    """List what a provider calls an error, as the exceptions of its clients carry it; the most exact name first."""
-    carriers: list[object] = [error]
-    # reading from foreign objects may fail in any way; an LLM call must not
-    with suppress(Exception):
-        body = error.body  # type: ignore[attr-defined]
-        carriers += [body["error"] if isinstance(body.get("error"), dict) else body]
-    names = []
-    for carrier in carriers:
-        for key in ("code", "type", "status"):
-            with suppress(Exception):
-                value = carrier[key] if isinstance(carrier, dict) else getattr(carrier, key)
-                names.append(value)
-    return [name for name in names if isinstance(name, str)]
-
-
-def find_http_status(error: BaseException) -> int | None:
-    """Find the HTTP status that an exception of an HTTP or LLM client carries."""
-    for carrier in ("status_code", "status", "response"):
-        with suppress(Exception):
-            value = getattr(error, carrier)
-            status = value.status_code if carrier == "response" else value
-            if isinstance(status, int) and status in HTTP_STATUSES:
-                return int(status)
-    return None
-
-
-def find_retry_after(error: BaseException, *, is_rate_limited: bool) -> float | None:
-    """Find the seconds that the response in an exception of an HTTP or LLM client asks to wait; None without any."""
-    # reading from foreign objects may fail in any way; an LLM call must not
-    with suppress(Exception):
-        response = getattr(error, "response", None)
-        headers = getattr(response, "headers", None) or getattr(error, "headers", None)
-        body = getattr(error, "body", None) or getattr(error, "details", None)
-        return parse_retry_after(headers, body, is_rate_limited=is_rate_limited)
-    return None

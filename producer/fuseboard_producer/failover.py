@@ -122,14 +122,16 @@ class Failover:
     def record_outcome(self, attempt: Attempt, error: BaseException | None) -> bool:
         """Learn how an attempt ended, for this request and for those to come; True if another provider may do better.
 
-        An error of the request itself would be the same everywhere, unless the provider lacked the model or room.
+        An error of the request itself would be the same everywhere, unless the provider lacked the model or room; and
+        a caller whose own time is over wants no other provider.
         """
         provider = attempt.provider
         verdict = self._state.learn(attempt)
         if not isinstance(error, Exception):
             return False
         self._failures.append(f"{provider} ({type(error).__name__}, {verdict.outcome})")
-        shortfall = find_shortfall(error, attempt.error_type) if verdict.outcome == "neutral" else None
+        is_asked_wrongly = verdict.outcome == "neutral" and not attempt.is_given_up
+        shortfall = find_shortfall(error, attempt.error_type) if is_asked_wrongly else None
         if verdict.outcome not in OTHERS_MAY_DO and shortfall is None:
             if self._attempts > 1:
                 error.add_note(self._describe("its error is not one that another provider can mend"))

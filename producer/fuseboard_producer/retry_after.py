@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -12,8 +12,10 @@ NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
 DURATION: Final = re.compile(r"([+-]?)((?:\d+(?:\.\d+)?(?:ms|[smhd]))+)")
 DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-# in JSON, in JSON quoted inside JSON, and in the text of a Python dict
-RETRY_DELAY: Final = re.compile(r"""\\*["']retryDelay\\*["']\s*:\s*\\*["']([^"'\\]{1,40})""")
+# in JSON, in JSON quoted inside JSON, and in the text of a Python dict; bounded, so that no body takes long
+RETRY_DELAY: Final = re.compile(r"""["']retryDelay\\{0,8}["']\s{0,8}:\s{0,8}\\{0,8}["']([^"'\\]{1,40})""")
+WEEKDAY: Final = re.compile(r"\s*(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,7}\s*", re.IGNORECASE)
+HEADER_MAX_CHARACTERS: Final = 1000
 RESET: Final = "x-ratelimit-reset"
 REMAINING: Final = "x-ratelimit-remaining"
 BODY_MAX_CHARACTERS: Final = 100_000
@@ -25,20 +27,25 @@ EPOCH_MILLISECONDS_MIN: Final = 1e12
 
 
 def parse_retry_after(
-    headers: Mapping[str, Any] | None, body: object = None, *, now: datetime | None = None, is_rate_limited: bool = True
+    headers: Mapping[str, Any] | Iterable[tuple[Any, Any]] | None,
+    body: object = None,
+    *,
+    now: datetime | None = None,
+    is_rate_limited: bool = True,
 ) -> float | None:
     """Parse how many seconds a response asks to wait: at least 0, at most a year; None where it does not say.
 
     The most exact statement counts: retry-after-ms, Retry-After (seconds or a date), retryDelay in the body (a text,
     or decoded JSON), x-ratelimit-reset-*. A date is taken against the response's own Date, or `now` where that is
     missing, never against the local clock. Pass `is_rate_limited=False` for other responses: many providers send
-    x-ratelimit-reset-* with every answer, and there it asks for nothing.
+    x-ratelimit-reset-* with every answer, and there it asks for nothing. Headers are a mapping, or pairs; of a header
+    that came twice, as of a provider and a proxy, the longest time counts.
     """
-    texts = {str(name).lower(): _read_text(value) for name, value in (headers or {}).items()}
+    texts = _read_headers(headers)
     sent_at = _parse_date(texts.get("date", "")) or now
-    seconds = _parse_number(texts.get("retry-after-ms", ""), 0.001)
+    seconds = _parse_longest(texts.get("retry-after-ms", ""), lambda text: _parse_number(text, 0.001))
     if seconds is None:
-        seconds = _parse_wait(texts.get("retry-after", ""), sent_at)
+        seconds = _parse_longest(texts.get("retry-after", ""), lambda text: _parse_wait(text, sent_at))
     if seconds is None and body is not None:
         seconds = _find_retry_delay(body)
     if seconds is None and is_rate_limited:
@@ -55,9 +62,38 @@ def parse_duration(text: str) -> float | None:
     return -seconds if match[1] == "-" else seconds
 
 
+def _read_headers(headers: Mapping[str, Any] | Iterable[tuple[Any, Any]] | None) -> dict[str, str]:
+    """Read headers by their names in lower case; one that came more than once is joined, as HTTP has it."""
+    texts: dict[str, str] = {}
+    source: Any = headers or ()
+    pairs = source.items() if hasattr(source, "items") else source
+    for name, value in pairs:
+        key, text = _read_text(name).lower(), _read_text(value)
+        texts[key] = f"{texts[key]}, {text}" if key in texts else text
+    return texts
+
+
 def _read_text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_read_text, value))
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     return text.strip()
+
+
+def _parse_longest(text: str, parse: Callable[[str], float | None]) -> float | None:
+    """Parse a header's one value, or the longest of several."""
+    return max((seconds for part in _split_values(text) if (seconds := parse(part)) is not None), default=None)
+
+
+def _split_values(text: str) -> Iterator[str]:
+    """Split joined values; the comma after the day of a week belongs to its date."""
+    weekday = ""
+    for part in text[:HEADER_MAX_CHARACTERS].split(","):
+        if WEEKDAY.fullmatch(part):
+            weekday = f"{part},"
+        else:
+            yield f"{weekday}{part}".strip()
+            weekday = ""
 
 
 def _parse_number(text: str, unit_seconds: float = 1.0) -> float | None:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Final, Literal
 
-from fuseboard_producer.call import list_own_names
+from fuseboard_producer.exceptions import list_own_names, list_related
 
 Shortfall = Literal["no_model", "context_exceeded"]
 
@@ -17,10 +17,13 @@ _NAMES: Final[dict[str, Shortfall]] = {
     "model_not_found": "no_model",
     "modelnotfounderror": "no_model",
     "model_not_available": "no_model",
+    # Bedrock's
+    "resourcenotfoundexception": "no_model",
 }
 # for providers that have no name of their own for it
 _CONTEXT_PHRASES: Final = (
     "prompt is too long",
+    "input is too long",
     "maximum context length",
     "exceeds the context",
     "exceed the context",
@@ -35,14 +38,21 @@ def find_shortfall(error: Exception, error_type: object) -> Shortfall | None:
 
     None is a mistake of the request itself, which is the same everywhere.
     """
-    classes = [kind.__name__ for kind in type(error).__mro__]
-    for name in (error_type, *classes, *list_own_names(error)):
+    related = list_related(error)
+    for name in (error_type, *(name for one in related for name in _list_names(one))):
         if isinstance(name, str) and name.lower() in _NAMES:
             return _NAMES[name.lower()]
-    # foreign code, which must not replace the error that it belongs to
-    with suppress(Exception):
-        return _read_words(str(error)[:MESSAGE_MAX_CHARACTERS].lower())
+    for one in related:
+        # foreign code, which must not replace the error that it belongs to
+        with suppress(Exception):
+            found = _read_words(str(one)[:MESSAGE_MAX_CHARACTERS].lower())
+            if found is not None:
+                return found
     return None
+
+
+def _list_names(error: BaseException) -> list[str]:
+    return [*(kind.__name__ for kind in type(error).__mro__), *list_own_names(error)]
 
 
 def _read_words(words: str) -> Shortfall | None:

@@ -45,7 +45,8 @@ _BY_PROVIDER_TYPE: Final = {
             _THROTTLE,
             (
                 "rate_limit_error rate_limit_exceeded ratelimiterror ratelimitexceeded resource_exhausted "
-                "resourceexhausted too_many_requests toomanyrequests tokens requests throttlingexception"
+                "resourceexhausted too_many_requests toomanyrequests tokens requests throttlingexception throttling "
+                "throttledexception toomanyrequestsexception requestlimitexceeded modelnotreadyexception"
             ),
         ),
         (
@@ -53,7 +54,8 @@ _BY_PROVIDER_TYPE: Final = {
             (
                 "overloaded_error overloadederror engine_overloaded api_error server_error internal_error "
                 "internal_server_error service_unavailable unavailable internal timeout_error deadline_exceeded "
-                "internalserverexception serviceunavailableexception modelerrorexception modeltimeoutexception"
+                "internalserverexception internalfailure serviceunavailableexception serviceunavailable "
+                "modelerrorexception modeltimeoutexception modelstreamerrorexception"
             ),
         ),
         (
@@ -61,7 +63,9 @@ _BY_PROVIDER_TYPE: Final = {
             (
                 "authentication_error authenticationerror permission_error permission_denied permissiondeniederror "
                 "unauthenticated invalid_api_key incorrect_api_key expired_api_key revoked_api_key account_deactivated "
-                "accessdeniedexception unrecognizedclientexception expiredtokenexception"
+                "accessdeniedexception accessdenied unrecognizedclientexception expiredtokenexception expiredtoken "
+                "invalidclienttokenid invalidsignatureexception signaturedoesnotmatch incompletesignature "
+                "missingauthenticationtoken missingauthenticationtokenexception optinrequired notauthorized"
             ),
         ),
         (
@@ -70,6 +74,8 @@ _BY_PROVIDER_TYPE: Final = {
                 "context_length_exceeded contextwindowexceedederror string_above_max_length request_too_large "
                 "content_filter content_policy_violation contentpolicyviolationerror responsibleaipolicyviolation "
                 "safety model_not_found "
+                # Bedrock's words for what was asked wrongly
+                "validationexception resourcenotfoundexception conflictexception "
                 # said by a worker: the key was its caller's, and the call was never sent
                 "caller_credential noprovideravailable"
             ),
@@ -77,6 +83,17 @@ _BY_PROVIDER_TYPE: Final = {
     )
 }
 _PROVIDER_TYPES: Final = {name: verdict for verdict, names in _BY_PROVIDER_TYPE.items() for name in names}
+
+# how task queues and schedulers end what takes too long: the caller's own time was over, whoever was called
+_CALLERS_LIMIT_NAMES: Final = (
+    # Celery and billiard, RQ, dramatiq, huey, procrastinate
+    "softtimelimitexceeded timelimitexceeded basetimeoutexception jobtimeoutexception "
+    "horsemonitortimeoutexception cancelexecution jobaborted "
+    # Airflow, Prefect, Dagster, func_timeout
+    "airflowtasktimeout airflowtaskterminated taskruntimeouterror flowruntimeouterror cancelledrun "
+    "terminationsignal dagsterexecutioninterruptederror functiontimedout"
+)
+_CALLERS_LIMITS: Final = frozenset(_CALLERS_LIMIT_NAMES.split())
 
 _HTTP_STATUSES: Final = {
     **dict.fromkeys((500, 502, 503, 504, *range(520, 530)), _FAILURE),
@@ -121,12 +138,19 @@ def classify_call(
     if status == "cancelled":
         return _NEUTRAL
     name = (error_type or "").rpartition(".")[2].lower()
+    if name in _CALLERS_LIMITS:
+        return _NEUTRAL
     verdict = _PROVIDER_TYPES.get(name) or _classify_status(status, http_status)
     if verdict is None:
         verdict = _classify_exception(status, name, http_status, duration_seconds, settings)
     if retry_after_seconds is not None and verdict.outcome in {"throttle", "failure"}:
         return Verdict(verdict.outcome, retry_after_seconds)
     return verdict
+
+
+def is_callers_limit(name: str) -> bool:
+    """Tell whether an exception of this class is the caller's own time limit, as of a task queue."""
+    return name.lower() in _CALLERS_LIMITS
 
 
 def is_known_error_type(name: str) -> bool:

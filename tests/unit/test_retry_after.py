@@ -59,6 +59,18 @@ GEMINI = {
         ({"X-RateLimit-Reset": str(int(SENT_AT.timestamp() * 1000) + 2500), "Date": SENT}, 2.5),
         ({"X-RateLimit-Reset": str(int(SENT_AT.timestamp()) + 8), "Date": SENT}, 8.0),
         ({"X-RateLimit-Reset": str(int(SENT_AT.timestamp()) + 8)}, None),
+        # twice, as of a provider and a proxy: joined, as a list, or as pairs
+        ({"retry-after": "30, 30"}, 30.0),
+        ({"retry-after": "30,60"}, 60.0),
+        ({"retry-after": "30, soon"}, 30.0),
+        ({"retry-after": ["5", "30"]}, 30.0),
+        ({"retry-after-ms": "1500, 250"}, 1.5),
+        ([("Retry-After", "5"), ("retry-after", "30")], 30.0),
+        ([(b"Retry-After", b"5"), (b"retry-after", b"30")], 30.0),
+        ({"retry-after": "Thu, 01 May 2031 12:01:30 GMT, 20", "Date": SENT}, 90.0),
+        ({"retry-after": "Thu, 01 May 2031 12:00:30 GMT, Thu, 01 May 2031 12:01:00 GMT", "Date": SENT}, 60.0),
+        ({"retry-after": ", ,"}, None),
+        ({"retry-after": "," * 100_000}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "soon"}, None),
@@ -69,7 +81,7 @@ GEMINI = {
         (None, None),
     ],
 )
-def test_headers_say_how_long_to_wait(headers: dict[str, Any] | None, seconds: float | None) -> None:
+def test_headers_say_how_long_to_wait(headers: Any, seconds: float | None) -> None:  # noqa: ANN401 - as clients have them
     assert parse_retry_after(headers) == pytest.approx(seconds)
 
 
@@ -95,7 +107,20 @@ def test_a_body_says_how_long_to_wait(body: object) -> None:
     assert parse_retry_after({}, body) == 52.0
 
 
-@pytest.mark.parametrize("body", [b"\xff", "", {}, {"retryDelay": None}, {"retryDelay": "soon"}, 5, object()])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        "\\" * 100_000,
+        "'retryDelay" + " " * 100_000,
+        "",
+        {},
+        {"retryDelay": None},
+        {"retryDelay": "soon"},
+        5,
+        object(),
+    ],
+)
 def test_any_other_body_says_nothing(body: object) -> None:
     assert parse_retry_after(None, body) is None
 
