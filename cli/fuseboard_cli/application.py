@@ -73,7 +73,7 @@ def run_application() -> int:
         sys.stdout.flush()
     except typer.TyperException as error:
         # without arguments Typer has printed the help and says nothing more
-        return complain(error.format_message(), error.exit_code)
+        return complain(error.format_message().replace("Value error, ", ""), error.exit_code)
     except typer.Abort:
         return complain("stopped", INTERRUPTED_CODE)
     except BrokenPipeError:

@@ -1,5 +1,6 @@
 """The socket of the dashboard, which listens before anybody is told where: no other user can be there instead."""
 
+import os
 import socket
 from typing import Final
 
@@ -21,8 +22,10 @@ def open_listener(port: int | None) -> socket.socket:
     except OSError as error:
         if port is None:
             return socket.create_server((HOST, 0))
+        # the error's own text says the address once more
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise CommandError(
-            f"--port {port} cannot be had ({error.strerror}): name another one, or leave --port out to get a free one"
+            f"--port {port} cannot be had ({why}): name another one, or leave --port out to get a free one"
         ) from error
 
 

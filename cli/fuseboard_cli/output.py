@@ -96,6 +96,8 @@ def make_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
         )
     for row in rows:
         table.add_row(*(clean_text(str(cell)) for cell in row))
+    if not table.rows:
+        table.caption, table.caption_justify = "none", "left"
     return table
 
 

@@ -24,8 +24,12 @@ class ModelCost(NamedTuple):
 
 
 def find_assumed(models: Iterable[ModelCost], book: PriceBook, now: datetime) -> list[ModelCost]:
-    """Find the models that no row names, so that a bare `*` prices them; what it calls free is not meant."""
-    return [each for each in models if _is_assumed(book.find_price(each.provider, each.model, "standard", now, None))]
+    """Find the models that no row names, so that a bare `*` prices them; what is free or has no cost is not meant."""
+    return [
+        each
+        for each in models
+        if each.cost_usd and _is_assumed(book.find_price(each.provider, each.model, "standard", now, None))
+    ]
 
 
 def _is_assumed(price: Price | None) -> bool:

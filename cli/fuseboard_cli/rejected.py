@@ -73,23 +73,19 @@ def list_rejected(
     show(
         make_table(
             "Rejected events",
-            ("id #", "received (UTC)", *(["state"] if show_all else []), "reason", "detail", "text"),
-            (list_cells(event, show_state=show_all) for event in found),
+            ("id #", "received (UTC) !", "reason, what is wrong, and the event"),
+            (line for event in found for line in list_lines(event, show_state=show_all)),
         )
     )
 
 
-def list_cells(event: RejectedEvent, *, show_state: bool) -> list[object]:
-    """List what the table shows of an event."""
+def list_lines(event: RejectedEvent, *, show_state: bool) -> list[list[object]]:
+    """List the lines that the table has of an event, so that 80 columns will do."""
+    state = f"{event.state}, " if show_state else ""
     times = f" ({event.refusals} times)" if event.refusals > 1 else ""
-    return [
-        event.rejected_id,
-        format_time(event.received_at),
-        *([event.state] if show_state else []),
-        event.reason + times,
-        event.detail[:SHOWN_CHARACTERS],
-        event.text[:SHOWN_CHARACTERS],
-    ]
+    reason = f"{state}{event.reason}{times}: {event.detail[:SHOWN_CHARACTERS]}"
+    received_at = format_time(event.received_at)
+    return [[event.rejected_id, received_at, reason], ["", "", event.text[:SHOWN_CHARACTERS]]]
 
 
 @app.command()

@@ -49,13 +49,12 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     show(
         make_table(
             "Tokens (UTC)",
-            ("id !", "name", "scope", "state", "created", "expires", "last used"),
+            ("id !", "name", "scope", "created", "expires", "last used"),
             (
                 (
                     token.token_id,
                     token.name,
-                    token.scope,
-                    token.state,
+                    f"{token.scope}, {token.state}",
                     format_time(token.created_at),
                     "never" if token.expires_at is None else format_time(token.expires_at),
                     format_time(token.last_used_at),
