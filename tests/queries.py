@@ -16,9 +16,10 @@ RAW_SUMS = """
     coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
     coalesce(sum(completion_tokens), 0) AS completion_tokens,
     coalesce(sum(prompt_tokens), 0) + coalesce(sum(completion_tokens), 0) AS total_tokens,
-    coalesce(sum(cost_usd), 0) AS cost_usd,
-    coalesce(sum(baseline_cost_usd), 0) AS hypothetical_claude_cost_usd,
-    coalesce(sum(savings_usd), 0) AS savings_usd,
+    sum(cost_usd) AS cost_usd,
+    CASE WHEN count(*) FILTER (WHERE status = 'success') = 0 THEN 0 ELSE sum(baseline_cost_usd) END
+        AS hypothetical_claude_cost_usd,
+    CASE WHEN count(cost_usd) > 0 THEN coalesce(sum(savings_usd), 0) END AS savings_usd,
     count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NULL) AS unpriced_requests,
     count(*) FILTER (WHERE cost_usd IS NULL AND price_id IS NOT NULL) AS unmetered_requests
 """

@@ -61,13 +61,17 @@ class Sent(NamedTuple):
         return self._sum_groups(lambda event: (event.get("tags") or {}).get(tag_key))
 
     def sum_hours(self) -> dict[Hashable, Figures]:
-        """Sum up by hour and provider."""
-        return self._sum_groups(
+        """Sum up by hour and provider; hours know no number of unmetered requests."""
+        hours = self._sum_groups(
             lambda event: (
                 read_time(event).replace(minute=0, second=0, microsecond=0).isoformat(),
                 event["provider"],
             )
         )
+        for figures in hours.values():
+            if figures["unpriced_requests"] < figures["requests"]:
+                figures |= {name: figures[name] or Decimal(0) for name in ("cost_usd", "savings_usd")}
+        return hours
 
     def sum_all(self) -> Figures:
         """Sum up everything, under the names of llm_cost_summary."""
@@ -83,6 +87,7 @@ class Sent(NamedTuple):
             "hypothetical_claude_cost_usd": hypothetical,
             "savings_percentage": divide(100 * saved, hypothetical, "0.01"),
             **{name: total[name] for name in ("unpriced_requests", "unmetered_requests", "baseline_unknown_requests")},
+            "uncompared_usd": total["uncompared_usd"],
         }
 
     def list_flows(self) -> list[tuple[str, str, int]]:
@@ -149,11 +154,17 @@ def sum_events(events: Sequence[Event], rates: Rates) -> Figures:
     with localcontext(EXACT):
         charges = [charge(event, rates) for event in events]
         tokens = {name: sum(event.get(name) or 0 for event in events) for name in TOKENS}
-        money = {
+        money: Figures = {
             "cost_usd": sum((each.cost or Decimal(0) for each in charges), Decimal(0)),
             "hypothetical_claude_cost_usd": sum((each.baseline or Decimal(0) for each in charges), Decimal(0)),
             "savings_usd": sum((each.savings or Decimal(0) for each in charges), Decimal(0)),
         }
+        uncompared = [
+            (each.baseline or Decimal(0)) - (each.cost or Decimal(0)) for each in charges if each.savings is None
+        ]
+        money["uncompared_usd"] = sum(uncompared, Decimal(0))
+    if all(each.cost is None for each in charges):
+        money |= {"cost_usd": None, "savings_usd": None}
     return {
         "requests": len(events),
         "successes": len(served),

@@ -19,10 +19,15 @@ def compute_hours(connection: Database) -> dict[tuple[Any, ...], Row]:
     return {key: _sum_hour(requests) for key, requests in grouped.items()}
 
 
+def make_sums(row: Row) -> Row:
+    """Make the sums of a row that is shown those of a row that is stored: nothing that is known is 0."""
+    return {name: 0 if value is None else value for name, value in row.items()}
+
+
 def fetch_hours(connection: Database, relation: str = "llm_usage_hourly_current") -> dict[tuple[Any, ...], Row]:
     """Read hourly rows that say anything."""
     rows = fetch_rows(connection, f"SELECT * FROM {relation}")  # noqa: S608 - our own names
-    keyed = {(row.pop("hour_start"), row.pop("provider")): row for row in rows}
+    keyed = {(row.pop("hour_start"), row.pop("provider")): make_sums(row) for row in rows}
     return {key: row for key, row in keyed.items() if any(row.values())}
 
 
@@ -64,7 +69,7 @@ def compute_tags(connection: Database, time_zone: str = "UTC") -> dict[tuple[Any
 def fetch_tags(connection: Database, relation: str = "llm_tag_costs_current") -> dict[tuple[Any, ...], Row]:
     """Read the days of tags that say anything."""
     rows = fetch_rows(connection, f"SELECT * FROM {relation}")  # noqa: S608 - our own names
-    keyed = {(row.pop("day"), row.pop("tag_key"), row.pop("tag_value")): row for row in rows}
+    keyed = {(row.pop("day"), row.pop("tag_key"), row.pop("tag_value")): make_sums(row) for row in rows}
     return {key: row for key, row in keyed.items() if any(row.values())}
 
 

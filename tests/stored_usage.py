@@ -138,6 +138,8 @@ def fetch_usage(connection: Database, relation: str) -> dict[Key, Row]:
         rows = cursor.execute(query).fetchall()
     for row in rows:
         del row["updated_at"]
+        # what is not known of any request is shown as NULL, and stored as a sum of nothing
+        row |= {name: 0 for name, value in row.items() if value is None}
     return {Key(row.pop("day"), row.pop("provider"), row.pop("model")): row for row in rows}
 
 

@@ -90,13 +90,19 @@ def index(rows: Iterable[Row], get_key: Callable[[Row], Hashable]) -> dict[Hasha
 
 def add_up(rows: Iterable[Row], get_key: Callable[[Row], Hashable]) -> dict[Hashable, Row]:
     """Add up rows of raw requests, or of parts of a day, as whoever reads them would."""
-    sums: defaultdict[Hashable, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    sums: defaultdict[Hashable, dict[str, Decimal | None]] = defaultdict(dict)
     with localcontext(EXACT):
         for row in rows:
             added = {HYPOTHETICAL if name == BASELINE else name: value for name, value in row.items()}
             for name, value in ({"requests": 1} | added).items():
-                if name in ADDED:
-                    sums[get_key(row)][name] += Decimal(value or 0)
+                if name not in ADDED:
+                    continue
+                own = sums[get_key(row)]
+                if value is None or value == "":
+                    # a sum of nothing that is known is not known; what was not served has no hypothetical cost
+                    own.setdefault(name, Decimal(0) if name == HYPOTHETICAL else None)
+                else:
+                    own[name] = (own.get(name) or Decimal(0)) + Decimal(value)
     return dict(sums)
 
 

@@ -62,12 +62,16 @@ FIELD_TEXTS: Final = {
     "cache_write_1h_tokens": "The part of the prompt that was written to the cache for an hour.",
     "reasoning_tokens": "The part of the completion that was reasoning.",
     "total_tokens": "Prompt and completion together.",
-    "cost_usd": "Exact; of what is priced and metered.",
+    "cost_usd": "Exact; of what is priced and metered; null where nothing is.",
     "RequestRow.cost_usd": "Exact; null: no price or usage not known.",
-    "total_cost_usd": "Exact; of what is priced and metered.",
-    "hypothetical_claude_cost_usd": "What the same would have cost at Claude, or at the baseline that is set.",
-    "savings_usd": "Hypothetical cost minus cost, of what was served; may be negative.",
-    "estimated_savings_usd": "Hypothetical cost minus cost, of what was served; may be negative.",
+    "total_cost_usd": "Exact; of what is priced and metered; null where nothing is.",
+    "hypothetical_claude_cost_usd": "What was served would have cost that at Claude, or at the baseline that is set; null: "
+    "not known.",
+    "savings_usd": "Hypothetical cost minus cost, of what was served and has both; may be negative; null: not known.",
+    "estimated_savings_usd": "Hypothetical cost minus cost, of what was served and has both; may be negative; null: not "
+    "known.",
+    "uncompared_usd": "Hypothetical cost minus cost minus savings: what requests without a cost would have cost at the "
+    "baseline, less the cost of those without a baseline.",
     "savings_percentage": "Savings as percent of the hypothetical cost.",
     "cost_today_usd": "Cost of this day in the installation's time zone.",
     "savings_today_usd": "Savings of the same.",

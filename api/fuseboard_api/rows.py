@@ -70,9 +70,9 @@ class MetricsRow:
     cache_write_1h_tokens: Number
     reasoning_tokens: Number
     total_tokens: Number
-    cost_usd: Number
-    hypothetical_claude_cost_usd: Number
-    savings_usd: Number
+    cost_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
+    savings_usd: Number | None
     unpriced_requests: int
     unmetered_requests: int
     baseline_unknown_requests: int
@@ -90,28 +90,30 @@ class ProviderCostsRow:
     success_rate: float | None
     avg_response_time_ms: float | None
     total_tokens: Number
-    cost_usd: Number
-    hypothetical_claude_cost_usd: Number
-    savings_usd: Number
+    cost_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
+    savings_usd: Number | None
     unpriced_requests: int
     unmetered_requests: int
     baseline_unknown_requests: int
+    uncompared_usd: Number
 
 
 @dataclass(frozen=True, slots=True)
 class CostSummaryRow:
     """The same over all providers; savings_percentage is of the hypothetical cost."""
 
-    total_cost_usd: Number
+    total_cost_usd: Number | None
     total_requests: int
     local_requests: int
     remote_requests: int
-    estimated_savings_usd: Number
-    hypothetical_claude_cost_usd: Number
+    estimated_savings_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
     savings_percentage: float | None
     unpriced_requests: int
     unmetered_requests: int
     baseline_unknown_requests: int
+    uncompared_usd: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ class DailyTrendRow:
     success_rate: float | None
     avg_response_time_ms: float | None
     total_tokens: Number
-    cost_usd: Number
-    hypothetical_claude_cost_usd: Number
-    savings_usd: Number
+    cost_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
+    savings_usd: Number | None
     unpriced_requests: int
     unmetered_requests: int
 
@@ -145,9 +147,9 @@ class HourlyTrendRow:
     success_rate: float | None
     avg_response_time_ms: float | None
     total_tokens: Number
-    cost_usd: Number
-    hypothetical_claude_cost_usd: Number
-    savings_usd: Number
+    cost_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
+    savings_usd: Number | None
     unpriced_requests: int
 
 
@@ -250,9 +252,9 @@ class TagCostsRow:
     successes: int
     success_rate: float | None
     total_tokens: Number
-    cost_usd: Number
-    hypothetical_claude_cost_usd: Number
-    savings_usd: Number
+    cost_usd: Number | None
+    hypothetical_claude_cost_usd: Number | None
+    savings_usd: Number | None
     unpriced_requests: int
     unmetered_requests: int
 

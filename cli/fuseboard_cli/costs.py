@@ -39,27 +39,29 @@ class ProviderCosts(NamedTuple):
     cache_write_1h_tokens: Decimal
     reasoning_tokens: Decimal
     total_tokens: Decimal
-    cost_usd: Decimal
-    hypothetical_claude_cost_usd: Decimal
-    savings_usd: Decimal
+    cost_usd: Decimal | None
+    hypothetical_claude_cost_usd: Decimal | None
+    savings_usd: Decimal | None
     unpriced_requests: int
     unmetered_requests: int
     baseline_unknown_requests: int
+    uncompared_usd: Decimal
 
 
 class CostSummary(NamedTuple):
     """The same over all providers, as llm_cost_summary gives it."""
 
-    total_cost_usd: Decimal
+    total_cost_usd: Decimal | None
     total_requests: int
     local_requests: int
     remote_requests: int
-    estimated_savings_usd: Decimal
-    hypothetical_claude_cost_usd: Decimal
+    estimated_savings_usd: Decimal | None
+    hypothetical_claude_cost_usd: Decimal | None
     savings_percentage: float | None
     unpriced_requests: int
     unmetered_requests: int
     baseline_unknown_requests: int
+    uncompared_usd: Decimal
 
 
 class Costs(NamedTuple):
@@ -128,14 +130,17 @@ def render_costs(found: Costs, period: str) -> RenderableType:
 
 def list_summary_lines(summary: CostSummary) -> list[str]:
     """List what the totals say, and what they leave out."""
-    figures = (
+    figures = [
         ("total cost", summary.total_cost_usd, ""),
         ("hypothetical Claude cost", summary.hypothetical_claude_cost_usd, ""),
         ("savings", summary.estimated_savings_usd, f"  ({format_percent(summary.savings_percentage)})"),
-    )
+    ]
+    if summary.uncompared_usd:
+        # with it the three add up
+        figures.append(("hypothetical, cost unknown", summary.uncompared_usd, ""))
     texts = [format_usd(amount, TOTAL_DECIMALS) for _, amount, _ in figures]
     width = max(map(len, texts))
-    lines = [f"{name:<24}  {text:>{width}} USD{rest}" for (name, _, rest), text in zip(figures, texts, strict=True)]
+    lines = [f"{name:<26}  {text:>{width}} USD{rest}" for (name, _, rest), text in zip(figures, texts, strict=True)]
     for count, what in (
         (summary.unpriced_requests, "no known price (in no cost above, see `fuseboard doctor`)"),
         (summary.unmetered_requests, "unknown usage, as after a timeout (in no cost above)"),

@@ -62,7 +62,7 @@ def test_costs_are_those_of_sql_and_of_the_command_line(
     assert told["total_cost_usd"] == Decimal(printed["total_cost_usd"]) > 0
     assert told["estimated_savings_usd"] == Decimal(printed["estimated_savings_usd"])
     raw = fetch_value(connection, "SELECT sum(cost_usd) FROM llm_requests")
-    assert sum(provider["cost_usd"] for provider in told["providers"]) == told["total_cost_usd"] == raw
+    assert sum(provider["cost_usd"] or 0 for provider in told["providers"]) == told["total_cost_usd"] == raw
     assert {provider["name"] for provider in told["providers"]} == {"claude", "ollama", "openai", "nobody"}
 
 
@@ -104,7 +104,7 @@ def test_trends_add_up_to_the_costs(api: ApiClient) -> None:
     costs = read_exactly(api, "/api/llm/costs", days=2)
 
     assert sum(row["requests"] for row in trends) == costs["total_requests"] == 38
-    assert sum(row["cost_usd"] for row in trends) == costs["total_cost_usd"]
+    assert sum(row["cost_usd"] or 0 for row in trends) == costs["total_cost_usd"]
 
 
 @pytest.mark.usefixtures("traffic")
@@ -113,7 +113,7 @@ def test_hours_add_up_to_the_costs(api: ApiClient) -> None:
     costs = read_exactly(api, "/api/llm/costs", days=2)
 
     assert sum(row["requests"] for row in hours) == 38
-    assert sum(row["cost_usd"] for row in hours) == costs["total_cost_usd"]
+    assert sum(row["cost_usd"] or 0 for row in hours) == costs["total_cost_usd"]
 
 
 def test_cost_by_tag_is_that_of_sql_and_of_the_command_line(

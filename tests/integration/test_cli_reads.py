@@ -27,6 +27,7 @@ COST_FIELDS = [
     "unpriced_requests",
     "unmetered_requests",
     "baseline_unknown_requests",
+    "uncompared_usd",
     "providers",
 ]
 
@@ -96,7 +97,7 @@ def test_the_parts_of_the_costs_sum_up_to_the_whole(settings: Settings, redis_cl
     providers = document["providers"]
     assert [provider["name"] for provider in providers] == ["ollama", "claude", "openai", "newcomer"]
     assert sum(provider["requests"] for provider in providers) == document["total_requests"]
-    assert sum(Decimal(provider["cost_usd"]) for provider in providers) == Decimal(document["total_cost_usd"])
+    assert sum(Decimal(provider["cost_usd"] or 0) for provider in providers) == Decimal(document["total_cost_usd"])
     claude = providers[1]
     assert (claude["display_name"], claude["provider_type"], claude["success_rate"]) == ("Claude", "remote", 50.0)
     assert claude["cost_usd"] == "0.004158"

@@ -4,7 +4,10 @@ WITH raw AS (
     FROM sum_request_hours(%(since)s, %(until)s)
 ),
 counted AS (
-    SELECT *
+    SELECT
+        hour_start, provider, requests, successes, failures, rate_limited, cancelled, fallbacks, unpriced_requests,
+        prompt_tokens, completion_tokens, coalesce(cost_usd, 0), baseline_cost_usd, coalesce(savings_usd, 0),
+        duration_seconds_sum, duration_seconds_count
     FROM llm_usage_hourly_current
     WHERE hour_start >= %(since)s AND hour_start < %(until)s
 )

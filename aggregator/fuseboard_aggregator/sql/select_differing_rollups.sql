@@ -23,7 +23,9 @@ raw_tags AS (
     )
 ),
 counted_tags AS (
-    SELECT *
+    SELECT
+        day, tag_key, tag_value, requests, successes, unpriced_requests, unmetered_requests, prompt_tokens,
+        completion_tokens, coalesce(cost_usd, 0), baseline_cost_usd, coalesce(savings_usd, 0)
     FROM llm_tag_costs_current
     WHERE day = %(day)s::date
         -- those that are being summed up are whole when that is done
