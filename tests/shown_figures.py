@@ -44,7 +44,7 @@ def check_providers(board: Board, providers: list[Row], figures: Mapping[object,
                 row["display_name"],
                 " + ".join(cost + unpriced),
                 round_usd(own["hypothetical_claude_cost_usd"]),
-                "–" if own["savings_usd"] is None else round_usd(own["savings_usd"]),
+                "\u2013" if own["savings_usd"] is None else round_usd(own["savings_usd"]),
                 f"{own['requests']:,}",
                 round_percent(own["success_rate"]),
                 f"{own['total_tokens']:,}",
@@ -57,7 +57,11 @@ def check_trends(board: Board, names: Mapping[str, str], figures: Mapping[object
     """Check what the hours and the days of each provider sum up to."""
     for grain in ("hour", "day"):
         for measure, show in (("requests", "{:,}".format), ("cost_usd", round_usd), ("savings_usd", round_usd)):
-            captions = [f"{shown} {show(figures[name][measure] or Decimal(0))} in all" for name, shown in names.items()]
+            sums = {shown: figures[name][measure] for name, shown in names.items()}
+            captions = [
+                f"{shown} nothing" if amount is None else f"{shown} {show(amount)} in all"
+                for shown, amount in sums.items()
+            ]
             board.page.locator("#grain").select_option(grain)
             board.page.locator("#measure").select_option(measure)
             expect(board.page.locator("#trends figcaption")).to_have_text(captions, timeout=PATIENCE_MS)

@@ -99,8 +99,8 @@ def add_up(rows: Iterable[Row], get_key: Callable[[Row], Hashable]) -> dict[Hash
                     continue
                 own = sums[get_key(row)]
                 if value is None or value == "":
-                    # a sum of nothing that is known is not known; what was not served has no hypothetical cost
-                    own.setdefault(name, Decimal(0) if name == HYPOTHETICAL else None)
+                    # a sum of nothing that is known is not known
+                    own.setdefault(name, None if name in NOTHING else Decimal(0))
                 else:
                     own[name] = (own.get(name) or Decimal(0)) + Decimal(value)
     return dict(sums)
@@ -141,7 +141,7 @@ def agree_metrics(page: Metrics, provider: str, figures: Figures, of_today: Figu
     }
     for (name, label), value in expected.items():
         labels = dict([label.split("=")]) if label else {}
-        assert page.get(name, provider=provider, **labels) == pytest.approx(float(value)), (name, label)
+        assert page.get(name, provider=provider, **labels) == pytest.approx(float(value or 0)), (name, label)
 
 
 def repeat(told: Sequence[Row], rows: Sequence[Row]) -> None:

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path
-from psycopg import sql
-from psycopg.rows import scalar_row
+from psycopg import Cursor, sql
+from psycopg.rows import TupleRow, scalar_row
 from starlette.responses import StreamingResponse
 
 from fuseboard_api.authentication import require
@@ -22,7 +22,13 @@ APPLICATION_NAME: Final = "fuseboard api export"
 # each holds a connection of its own for as long as it takes
 EXPORTS_MAX: Final = 2
 EXPORT_TIMEOUT_SECONDS: Final = 3600
-COPY: Final = sql.SQL("COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv, HEADER)")
+COPY: Final = sql.SQL("COPY (SELECT {columns} FROM {table}) TO STDOUT (FORMAT csv, HEADER)")
+# tables that keep 0 where nothing is known of any request, and which requests that are
+UNKNOWN_REQUESTS: Final = {
+    "llm_costs_daily": "unpriced_requests + unmetered_requests",
+    "llm_usage_hourly": "unpriced_requests",
+    "llm_tag_costs_daily": "unpriced_requests + unmetered_requests",
+}
 CSV: Final = "text/csv; charset=utf-8"
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -72,9 +78,23 @@ def read_table(database_url: str, table: str) -> Generator[bytes]:
             )
         )
         cursor = cleanup.enter_context(connection.cursor())
-        copy = cleanup.enter_context(cursor.copy(COPY.format(table=sql.Identifier(table))))
+        statement = COPY.format(columns=choose_columns(cursor, table), table=sql.Identifier(table))
+        copy = cleanup.enter_context(cursor.copy(statement))
         for chunk in copy:
             yield bytes(chunk)
+
+
+def choose_columns(cursor: Cursor[TupleRow], table: str) -> sql.Composable:
+    """Choose all columns, money as it is shown everywhere: nothing where nothing is known."""
+    unknown = UNKNOWN_REQUESTS.get(table)
+    if unknown is None:
+        return sql.SQL("*")
+    described = cursor.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier(table))).description or ()
+    known = sql.SQL(f"known_usd({{0}}, requests, {unknown}) AS {{0}}")
+    columns = ((column.name, sql.Identifier(column.name)) for column in described)
+    return sql.SQL(", ").join(
+        known.format(column) if name in ("cost_usd", "savings_usd") else column for name, column in columns
+    )
 
 
 def prepend(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

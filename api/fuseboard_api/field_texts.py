@@ -65,11 +65,11 @@ FIELD_TEXTS: Final = {
     "cost_usd": "Exact; of what is priced and metered; null where nothing is.",
     "RequestRow.cost_usd": "Exact; null: no price or usage not known.",
     "total_cost_usd": "Exact; of what is priced and metered; null where nothing is.",
-    "hypothetical_claude_cost_usd": "What was served would have cost that at Claude, or at the baseline that is set; null: "
-    "not known.",
+    "hypothetical_claude_cost_usd": "What was served would have cost that at Claude, or at the baseline that is set; "
+    "null: not known.",
     "savings_usd": "Hypothetical cost minus cost, of what was served and has both; may be negative; null: not known.",
-    "estimated_savings_usd": "Hypothetical cost minus cost, of what was served and has both; may be negative; null: not "
-    "known.",
+    "estimated_savings_usd": "Hypothetical cost minus cost, of what was served and has both; may be negative; "
+    "null: not known.",
     "uncompared_usd": "Hypothetical cost minus cost minus savings: what requests without a cost would have cost at the "
     "baseline, less the cost of those without a baseline.",
     "savings_percentage": "Savings as percent of the hypothetical cost.",

@@ -165,9 +165,7 @@ def test_days_are_compared_one_partition_after_the_other(database_url: str, conn
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/New_York"])
-def test_after_retention_a_repair_destroys_nothing(
-    database_url: str, connection: Database, zone: str
-) -> None:
+def test_after_retention_a_repair_destroys_nothing(database_url: str, connection: Database, zone: str) -> None:
     rebuild_daily(connection, zone)
     store_events(database_url, make_events(NOON + index * timedelta(hours=5) for index in range(30)))
     fold_deltas(connection)
