@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 from fuseboard_cli.output import clean_text, format_time
 from fuseboard_cli.stream_state import StreamState
 from fuseboard_schema.database_pooling import Pooling
+from fuseboard_schema.redis_mode import CLUSTER_ACTION
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import STREAM_MAX_ENTRIES
 
@@ -63,6 +64,13 @@ def check_redis_version(info: Mapping[str, Any]) -> Check:
     if _parse_version(version) >= REDIS_VERSION_MIN:
         return Check("Redis version", "ok", name)
     return Check("Redis version", "fail", name, "use Redis 6.2 or newer, or Valkey")
+
+
+def check_redis_mode(*, is_cluster: bool) -> Check:
+    """Check that Redis is no part of Redis Cluster."""
+    if not is_cluster:
+        return Check("Redis mode", "ok", "no cluster")
+    return Check("Redis mode", "fail", "Redis Cluster, whose keys do not belong together", CLUSTER_ACTION)
 
 
 def check_redis_policy(info: Mapping[str, Any]) -> Check:

@@ -27,6 +27,7 @@ from fuseboard_schema.database import DATABASE_DOWN, connect_database, find_data
 from fuseboard_schema.migrate import MigrationError, list_pending_migrations
 from fuseboard_schema.price_store import select_prices
 from fuseboard_schema.pricing import PriceBook
+from fuseboard_schema.redis_mode import is_cluster
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.sql import load_sql
 from fuseboard_schema.stream_reading import read_heartbeat_at, read_redis_time
@@ -65,6 +66,7 @@ def examine_redis(settings: Settings) -> Iterator[Check]:
 
 def _examine_redis(redis: Redis, namespace: str) -> Iterator[Check]:
     yield checks.check_redis_version(cast("dict[str, object]", redis.info("server")))
+    yield checks.check_redis_mode(is_cluster=is_cluster(redis))
     yield checks.check_redis_policy(cast("dict[str, object]", redis.info("memory")))
     yield checks.check_redis_persistence(cast("dict[str, object]", redis.info("persistence")), read_appendfsync(redis))
     yield checks.check_clock("Redis", measure_clock(lambda: read_redis_time(redis)))

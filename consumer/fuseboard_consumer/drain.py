@@ -119,6 +119,7 @@ class Drain:
         try:
             self._clock.read(self._store.connection)
         except psycopg.Error as error:
+            self._reader.show_presence()
             self._wait_for_database(error, RETRY_MAX_SECONDS)
             return False
         self._down_since = None

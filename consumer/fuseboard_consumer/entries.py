@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 FORGET_CONSUMER_IDLE_MS: Final = 3_600_000
 # longer than anybody waits
 RELEASED_IDLE_MS: Final = 3_600_000
+# not the largest id there can be, after which Redis up to 7.0 does not look
+ENTRY_ID_LATE: Final = f"{2**63}-0"
 CLAIM_START: Final = b"0-0"
 # of one claim, where the entries of consumers that live, or that are gone from the stream, stand in front
 CLAIM_SCANS: Final = 1000
@@ -39,7 +41,9 @@ class EntryReader:
         self._stream = name_event_stream(namespace)
         self._consumer = consumer
         self._claim_idle_ms = int(claim_idle_seconds * 1000)
-        self._claim_from: str | bytes = CLAIM_START
+        self._claim_from = CLAIM_START
+        # deleted by somebody while they were pending
+        self._gone: list[bytes] = []
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
         """Read up to `count` new entries, waiting up to `block_ms` for the first."""
@@ -50,7 +54,13 @@ class EntryReader:
 
         Also shows this consumer to be here: before Redis 7.2 nothing else does that finds nothing to read.
         """
-        return self._read("0", count, 0)
+        entries = self._read("0", count, 0)
+        self._tell_gone()
+        return entries
+
+    def show_presence(self) -> None:
+        """Be seen in the group without taking anything."""
+        self._read(ENTRY_ID_LATE, 1, 0)
 
     def claim(self, count: int) -> list[Entry]:
         """Take over up to `count` entries whose consumer has not acknowledged or held them for claim_idle_seconds."""
@@ -68,13 +78,15 @@ class EntryReader:
                 self._claim_from = cast("bytes", reply[0])
                 found = cast("Found", reply[1])
                 # up to 6.2 one that is not in the stream any more has no id here, and is this consumer's now
-                entries = self.read_own(count) if any(name is None for name, _ in found) else self._unpack(found)
+                entries = self._read("0", count, 0) if any(name is None for name, _ in found) else self._unpack(found)
                 if entries:
                     log.info("entries_claimed entries=%d", len(entries))
                 if entries or self._claim_from == CLAIM_START:
                     return entries
         except ResponseError as error:
             self._create_group_if_missing(error)
+        finally:
+            self._tell_gone()
         return []
 
     def hold(self) -> None:
@@ -119,9 +131,14 @@ class EntryReader:
         gone = [name for name, fields in pairs if not fields]
         if gone:
             self._redis.xack(self._stream, CONSUMER_GROUP, *gone)
-            log.warning("entries_gone entries=%d first=%s", len(gone), gone[0].decode())
+            self._gone += gone
         # an entry without our field is a poison entry with an empty payload
         return [Entry(name.decode(), fields.get(FIELD, b"")) for name, fields in pairs if fields]
+
+    def _tell_gone(self) -> None:
+        if self._gone:
+            log.warning("entries_gone entries=%d first=%s", len(self._gone), self._gone[0].decode())
+        self._gone.clear()
 
     def _set_idle(self, idle_ms: int) -> None:
         script = load_lua(__package__, "hold")

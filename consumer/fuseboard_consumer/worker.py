@@ -21,7 +21,7 @@ from fuseboard_consumer.sweeper import Sweeper
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import REDIS_FAULTS, connect_redis
-from fuseboard_schema.redis_mode import CLUSTER_ADVICE, is_cluster
+from fuseboard_schema.redis_mode import CLUSTER_ACTION, is_cluster
 from fuseboard_schema.settings import Settings, SettingsError
 from fuseboard_schema.stopping import arm_exit_backstop
 
@@ -67,7 +67,7 @@ def _work(redis: Redis, queue_name: str, name: str, drain: Drain, stopping: thre
     while not stopping.is_set():
         try:
             if is_cluster(redis):
-                raise SettingsError(f"the server of REDIS_URL {CLUSTER_ADVICE}")
+                raise SettingsError(f"REDIS_URL leads to Redis Cluster, which cannot be used: {CLUSTER_ACTION}")
             # a worker registers under its name, so each gets its own
             worker = DrainWorker(DrainQueue(queue_name, connection=redis), stopping, f"{name}-{secrets.token_hex(2)}")
             worker.job_done = outage.end

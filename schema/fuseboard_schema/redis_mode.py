@@ -7,9 +7,9 @@ from redis.exceptions import ResponseError
 
 from fuseboard_schema.redis_client import RedisRefusedError
 
-CLUSTER_ADVICE: Final = (
-    "is of Redis Cluster, which Fuseboard cannot use, as its keys belong together: use a server without cluster mode, "
-    "alone or with replicas behind one address; one is enough, consumers keep it nearly empty"
+CLUSTER_ACTION: Final = (
+    "set REDIS_URL to a server without cluster mode, alone or with replicas behind one address; "
+    "one is enough, as consumers keep it nearly empty"
 )
 
 

@@ -8,6 +8,7 @@ from consumers import ConsumerProcess, consumers, is_drained
 from events import add_entry, make_event
 from fuseboard_schema.database import connect_database
 from private_servers import PrivateServers
+from redis_link import linked
 from redis_refusals import REFUSALS
 from waiting import wait_until
 
@@ -82,4 +83,22 @@ def test_at_the_limit_of_its_memory_redis_is_drained(
         assert consumer.process.poll() is None
         assert consumer.count("redis_unavailable") == 1
         assert consumer.stop() == 0
+        assert "Traceback" not in consumer.log.read_text()
+
+
+def test_a_link_that_swallows_replies_is_given_up_within_seconds(
+    private_servers: PrivateServers, redis: Redis, tmp_path: Path
+) -> None:
+    with (
+        linked(private_servers.redis_url) as link,
+        consumers(1, tmp_path, private_servers.database_url, link.url, NAMESPACE) as (consumer,),
+    ):
+        add_and_wait(redis, private_servers.database_url)
+        link.swallows = True
+        # read and never heard of: still this consumer's
+        add(redis, 3)
+        wait_until(lambda: consumer.logged("redis_unavailable"), 20)
+        link.swallows = False
+        wait_until(lambda: is_drained(redis, NAMESPACE), 20)
+        assert count_requests(private_servers.database_url) == 4
         assert "Traceback" not in consumer.log.read_text()
