@@ -20,7 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from fuseboard_aggregator.job_store import select_job_runs
 from fuseboard_aggregator.jobs import check_migrated, get_database_url, run_job_on
 from fuseboard_aggregator.store import Database
-from fuseboard_schema.database import DATABASE_DOWN, connect_database
+from fuseboard_schema.database import DATABASE_DOWN, connect_database, describe_in_line
 from fuseboard_schema.migrate import MigrationError
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stopping import arm_exit_backstop
@@ -97,7 +97,7 @@ class Aggregator:
             except (psycopg.Error, MigrationError) as error:
                 failures += 1
                 wait_seconds = min(_compute_backoff_seconds(failures), DOWN_RETRY_MAX_SECONDS)
-                log.warning("database_not_ready retry_in_seconds=%.0f error=%s", wait_seconds, str(error).strip())
+                log.warning("database_not_ready retry_in_seconds=%.0f error=%s", wait_seconds, describe_in_line(error))
                 self._stopping.wait(wait_seconds)
         return {}
 
@@ -126,7 +126,7 @@ class Aggregator:
             with self._connect(name) as connection:
                 run = run_job_on(connection, name, self._settings)
         except (*DATABASE_DOWN, MigrationError) as error:
-            self._retry_later(name, str(error).strip(), DOWN_RETRY_MAX_SECONDS)
+            self._retry_later(name, describe_in_line(error), DOWN_RETRY_MAX_SECONDS)
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("job_failed job=%s", name)

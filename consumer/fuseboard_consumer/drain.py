@@ -18,7 +18,7 @@ from fuseboard_consumer.holding import Holding
 from fuseboard_consumer.prices import PriceSource
 from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
-from fuseboard_schema.database import is_data_fault
+from fuseboard_schema.database import describe_in_line, is_data_fault
 from fuseboard_schema.database_clock import DatabaseClock
 from fuseboard_schema.settings import Settings
 
@@ -205,7 +205,7 @@ class Drain:
         return self._stopping.is_set() or now > min(deadline, self._down_since + LEAVE_AFTER_SECONDS)
 
     def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
-        log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, str(error).strip())
+        log.warning("database_unavailable retry_in_seconds=%.1f error=%s", seconds, describe_in_line(error))
         self._store.close()
         self._clock.forget()
         self._stopping.wait(seconds)

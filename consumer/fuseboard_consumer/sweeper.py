@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from fuseboard_consumer.projection_store import listen_for_circuits, try_sweeper_lock
 from fuseboard_consumer.sweep import Sweep
-from fuseboard_schema.database import connect_database, limit_idleness
+from fuseboard_schema.database import connect_database, describe_in_line, limit_idleness
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.settings import Settings
 
@@ -55,7 +55,7 @@ class Sweeper:
                 self._sweep_in_turn()
             except (RedisError, OSError, psycopg.Error) as error:
                 if not self._is_down:
-                    log.warning("sweep_failed error=%r", str(error).strip())
+                    log.warning("sweep_failed error=%r", describe_in_line(error))
                 self._is_down = True
             except Exception:
                 log.exception("sweep_failed")

@@ -18,7 +18,7 @@ from fuseboard_consumer.drain import DRAIN_SECONDS, Drain
 from fuseboard_consumer.outage import Outage
 from fuseboard_consumer.rq_worker import DrainJob, DrainQueue, DrainWorker
 from fuseboard_consumer.sweeper import Sweeper
-from fuseboard_schema.database import connect_database
+from fuseboard_schema.database import connect_database, describe_in_line
 from fuseboard_schema.migrate import list_pending_migrations
 from fuseboard_schema.redis_client import REDIS_FAULTS, connect_redis
 from fuseboard_schema.redis_mode import CLUSTER_ACTION, is_cluster
@@ -113,7 +113,7 @@ def _wait_for_schema(database_url: str, stopping: threading.Event) -> None:
             ) as connection:
                 pending = list_pending_migrations(connection)
         except psycopg.Error as error:
-            log.warning("database_unavailable error=%s", str(error).strip())
+            log.warning("database_unavailable error=%s", describe_in_line(error))
         else:
             if not pending:
                 return

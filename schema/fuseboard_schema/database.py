@@ -162,6 +162,11 @@ def is_data_fault(error: BaseException) -> bool:
     return isinstance(error, DATA_FAULTS)
 
 
+def describe_in_line(error: BaseException) -> str:
+    """Say what an error says in one line, for a log."""
+    return " ".join(str(error).split())
+
+
 def is_read_only(connection: Connection[TupleRow]) -> bool:
     """Say whether the server has said, with its last answer, that it takes no writes."""
     names = ("in_hot_standby", "default_transaction_read_only")
