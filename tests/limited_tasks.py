@@ -44,6 +44,6 @@ def ask(queue: str) -> Any:  # noqa: ANN401 - whatever a provider answers
             raise
 
 
-@app.task(soft_time_limit=1, time_limit=20)
+@app.task(soft_time_limit=1, time_limit=20)  # type: ignore[untyped-decorator] # Celery is not typed
 def ask_from_celery() -> None:
     ask("celery")

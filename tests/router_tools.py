@@ -38,6 +38,7 @@ class StillPoller:
     """Stand for the background: the snapshot changes when the test says so."""
 
     thread = True
+    awaits_first_poll = False
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

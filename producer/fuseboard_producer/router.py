@@ -30,7 +30,8 @@ class Router:
 
     producer: records the attempts, and says where Redis is. providers: in the order of preference that holds before
     anything is known. poll_seconds: between two readings of the circuits. use_pubsub: whether to listen for changes in
-    between. Nothing connects here. Raises ValueError naming the argument that is wrong.
+    between. first_snapshot_wait_seconds: how long the first choice of a process waits at most for the first reading,
+    which a thread begins here; 0 for not at all. Raises ValueError naming the argument that is wrong.
 
     Whatever happens to Redis, providers go on being called: what was known ages, and after a minute only
     what an operator ordered is left of it.
@@ -43,6 +44,7 @@ class Router:
         providers: Sequence[str] | None = None,
         poll_seconds: float = 1.0,
         use_pubsub: bool = True,
+        first_snapshot_wait_seconds: float = 0.05,
     ) -> None:
         if not isinstance(producer, Producer):
             raise ValueError(f"producer: a Producer is needed, not {type(producer).__name__}")  # noqa: TRY004 - as below
@@ -51,12 +53,14 @@ class Router:
                 "providers": () if providers is None else providers,
                 "poll_seconds": poll_seconds,
                 "use_pubsub": use_pubsub,
+                "first_snapshot_wait_seconds": first_snapshot_wait_seconds,
             }
         )
         self._producer = producer
         self._state = RoutingState(producer.options, settings)
         # forgotten without close: the thread ends
         weakref.finalize(self, self._state.poller.stop).atexit = False
+        self._state.poller.start()
 
     def plan(self, request: Request | None = None) -> Plan:
         """Plan which providers to try for a request, in which order, and say why not the others; no I/O."""
@@ -127,6 +131,7 @@ class Router:
         fields: RequestFields | None = None,
     ) -> Answer:
         """Do as `call` with asynchronous functions, without blocking the event loop."""
+        await self._state.prepare_async()
         failover = self._begin(request, functions, max_wait_seconds, max_attempts, deadline_seconds)
         shared = _share_fields(fields)
         while True:

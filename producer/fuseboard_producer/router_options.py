@@ -16,6 +16,7 @@ class RouterOptions(BaseModel):
     # a snapshot is fresh for ten seconds
     poll_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 1.0
     use_pubsub: bool = True
+    first_snapshot_wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.05
 
     @field_validator("providers")
     @classmethod

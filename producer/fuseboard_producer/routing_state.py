@@ -69,7 +69,17 @@ class RoutingState:
         poller = self.poller
         if poller.thread is None:
             poller.start()
+        if poller.awaits_first_poll:
+            poller.wait_for_first_poll()
         return poller.snapshot
+
+    async def prepare_async(self) -> None:
+        """Wait for the first snapshot as `get_snapshot` does, without blocking the event loop."""
+        poller = self.poller
+        if poller.thread is None:
+            poller.start()
+        if poller.awaits_first_poll:
+            await poller.wait_for_first_poll_async()
 
     def plan(self, request: Request, snapshot: Snapshot, refused: frozenset[str] = frozenset()) -> Plan:
         """Plan which providers to try now; no I/O."""

@@ -1,5 +1,6 @@
 """The background half of a router: a thread that keeps the snapshot of the circuits young (C.9)."""
 
+import asyncio
 import logging
 import random
 import threading
@@ -50,7 +51,7 @@ Duty = Hint | Release
 
 
 class SnapshotPoller:
-    """One per router and process. The thread starts with the first use, and again in a forked child."""
+    """One per router and process. The thread starts with the router, and in a forked child with its first use."""
 
     def __init__(self, options: Options, settings: RouterOptions, guard: LocalGuard) -> None:
         self._options = options
@@ -66,7 +67,9 @@ class SnapshotPoller:
         self.polls, self.poll_errors = LockFreeCounter(), LockFreeCounter()
         self.thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._arrived = threading.Event()
+        self._arrived, self._tried = threading.Event(), threading.Event()
+        # until the first poll has ended, well or not, or somebody has waited for it long enough
+        self.awaits_first_poll = self._settings.first_snapshot_wait_seconds > 0
         self._duties: SimpleQueue[Duty | None] = SimpleQueue()
         self._is_hurried = False
         self._failures = 0
@@ -110,6 +113,20 @@ class SnapshotPoller:
             return True
         self.start()
         return self._arrived.wait(timeout_seconds)
+
+    def wait_for_first_poll(self) -> None:
+        """Let the first choice of a process know what the fleet knows, unless that takes too long."""
+        if self._is_worth_waiting():
+            self._tried.wait(self._settings.first_snapshot_wait_seconds)
+        self.awaits_first_poll = False
+
+    async def wait_for_first_poll_async(self) -> None:
+        """Do as `wait_for_first_poll` without blocking the event loop."""
+        await asyncio.to_thread(self.wait_for_first_poll)
+
+    def _is_worth_waiting(self) -> bool:
+        """Tell whether nothing is known yet: what a forked child's parent read a moment ago will do."""
+        return self.thread is not None and self.snapshot.tell_freshness(time.monotonic()) != "fresh"
 
     def stop(self) -> None:
         """Let the thread end; returns at once."""
@@ -176,6 +193,8 @@ class SnapshotPoller:
                 self._warnings.warn("polled", "circuits_read_again failures=%d", self._failures)
             self._failures = 0
             delay_seconds = self._settings.poll_seconds
+        self._tried.set()
+        self.awaits_first_poll = False
         return time.monotonic() + delay_seconds * self._random.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
 
     def _take_snapshot(self, redis: Redis) -> None:

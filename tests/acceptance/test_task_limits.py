@@ -51,10 +51,10 @@ def test_a_tasks_own_limit_ends_it_and_counts_against_nobody(
     if queue == "celery":
         call = [sys.executable, "-m", "celery", "-A", "limited_tasks", "call", "limited_tasks.ask_from_celery"]
         subprocess.run(call, env=environment, cwd=TESTS, check=True)
-        worker = ("celery", "-A", "limited_tasks", "worker", "--pool", "prefork", "--concurrency", "1")
+        worker = ["celery", "-A", "limited_tasks", "worker", "--pool", "prefork", "--concurrency", "1"]
     else:
         Queue(f"{namespace}-tasks", connection=redis_client).enqueue("limited_tasks.ask", "rq", job_timeout=1)
-        worker = ("rq.cli", "worker", "--burst", "--url", environment["REDIS_URL"], f"{namespace}-tasks")
+        worker = ["rq.cli", "worker", "--burst", "--url", environment["REDIS_URL"], f"{namespace}-tasks"]
 
     with run_worker(environment, *worker):
         wait_until(lambda: len(read_events(redis_client, namespace)) >= 2, 60)

@@ -48,6 +48,41 @@ wait_until(lambda: not router.may_call("ollama"))
 """
 
 
+FIRST = """
+import asyncio, os, sys
+from fuseboard_producer import Producer, Router
+producer = Producer(sys.argv[1], namespace=sys.argv[2], spool_dir=sys.argv[3])
+# longer than by default, which a loaded machine may need
+router = Router(producer, providers=["ollama", "claude"], first_snapshot_wait_seconds=30)
+if sys.argv[4] == "a fork":
+    child = os.fork()
+    if child:
+        raise SystemExit(os.waitpid(child, 0)[1])
+    assert router.choose().provider == "claude"
+elif sys.argv[4] == "may_call":
+    assert not router.may_call("ollama")
+elif sys.argv[4] == "call":
+    assert router.call(None, dict.fromkeys(("ollama", "claude"), lambda attempt: attempt.provider)) == "claude"
+else:
+    async def answer(attempt):
+        return attempt.provider
+
+    async def main():
+        assert await router.acall(None, {"ollama": answer, "claude": answer}) == "claude"
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("first", ["a fork", "may_call", "call", "acall"])
+def test_the_first_choice_of_a_process_obeys_what_the_fleet_knows(
+    redis_url: str, redis_client: Redis, namespace: str, tmp_path: Path, first: str
+) -> None:
+    publish(redis_client, namespace, ollama={"st": "open", "ep": 2, "til_in": 600}, claude={"c": {"priority": 2}})
+
+    run_router_script(FIRST, redis_url, namespace, tmp_path, first)
+
+
 @pytest.mark.parametrize("end", ["closed", "left open"])
 @pytest.mark.parametrize("when", ["before its use", "after its use"])
 def test_a_forked_child_reads_the_circuits_for_itself(
