@@ -149,6 +149,7 @@ def make_rig(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, *views: ProviderV
     producer = RecordingProducer(spool_dir)
     router = Router(producer)
     state = router._state
+    state.poller.stop()
     poller = StillPoller(Snapshot(sort_views(views), NOW))
     rig = Rig(producer, router, poller)
     monkeypatch.setattr(state, "poller", poller)

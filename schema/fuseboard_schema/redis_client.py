@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from redis import ConnectionPool, Redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import (
     ClusterDownError,
@@ -109,7 +109,8 @@ def connect_redis(
     connection_class = CONNECTION_CLASSES.get(url.pop("connection_class", None), _TcpConnection)
     tls = {"ssl_ca_certs": ca_certs, "ssl_cert_reqs": "required"} if connection_class is _TlsConnection else {}
     arguments: dict[str, Any] = {
-        "retry": Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), retries),
+        # without jitter, which draws from the random numbers that a worker may have seeded for itself
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
         "retry_on_error": [RedisConnectionError, RedisTimeoutError],
         "health_check_interval": 15,
         **tls,
