@@ -118,6 +118,16 @@ def test_help_has_a_short_form(tmp_path: Path, arguments: list[str]) -> None:
     assert "Usage" in done.stdout
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(tmp_path: Path, closed: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m fuseboard_cli --version {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("target", ["/dev/full", "a pipe that nobody reads"])
 def test_output_that_cannot_be_written_is_at_most_one_line(tmp_path: Path, target: str) -> None:
     python = f"{shlex.quote(sys.executable)} -m fuseboard_cli --version"
