@@ -9,6 +9,7 @@ import typer
 from fuseboard_cli.output import clean_text, format_time, print_json, remark, say, show
 from fuseboard_cli.price_rows import NewPrice, PriceChange, change_price, select_price_rows
 from fuseboard_cli.price_table import make_price_table
+from fuseboard_cli.provider_names import resolve_provider
 from fuseboard_cli.reprice import reprice
 from fuseboard_cli.servers import use_database
 from fuseboard_cli.times import parse_instant
@@ -44,6 +45,7 @@ def list_prices(
 ) -> None:
     """List the prices in force, in USD per million tokens."""
     with use_database() as connection:
+        provider = provider and resolve_provider(connection, provider)
         rows = select_price_rows(connection, provider, datetime.now(UTC), show_all=show_all)
     if as_json:
         print_json([row._asdict() for row in rows])
@@ -87,6 +89,7 @@ def set_price(
         source=_check_text(source, "--source"),
     )
     with use_database() as connection:
+        price = price._replace(provider=resolve_provider(connection, price.provider))
         change = change_price(connection, price)
     _report_change(price, change)
 

@@ -8,6 +8,8 @@ from psycopg.rows import TupleRow
 
 from fuseboard_api.order_store import update_provider
 from fuseboard_cli.output import clean_text, make_table, print_json, say, show
+from fuseboard_cli.provider_names import app as alias_app
+from fuseboard_cli.provider_names import list_aliases, merge, remove, resolve_provider
 from fuseboard_cli.provider_offer import (
     CLEARABLE,
     Offer,
@@ -22,6 +24,11 @@ from fuseboard_cli.servers import use_database
 from fuseboard_cli.status import select_provider_status
 
 app = typer.Typer(name="providers", help="Which providers workers may choose, in which order.", no_args_is_help=True)
+
+app.add_typer(alias_app)
+app.command("aliases")(list_aliases)
+app.command()(merge)
+app.command()(remove)
 
 Name = Annotated[str, typer.Argument(help="The provider's name.", show_default=False)]
 PRIORITY_MAX: Final = 2_147_483_647
@@ -106,13 +113,15 @@ def set_offer(
     if offer == Offer(name):
         raise typer.BadParameter("give at least one option")
     with use_registry() as (settings, connection):
-        _require(connection, name, is_known=update_provider_offer(connection, offer))
+        name = resolve_provider(connection, name)
+        _require(connection, name, is_known=update_provider_offer(connection, offer._replace(name=name)))
         tell_workers(settings, connection, [name])
     say(f"{clean_text(name)}: what it offers is changed")
 
 
 def _change(name: str, *, enabled: bool | None = None, priority: int | None = None) -> None:
     with use_registry() as (settings, connection):
+        name = resolve_provider(connection, name)
         is_known = update_provider(connection, name, enabled=enabled, priority=priority)
         _require(connection, name, is_known=is_known)
         tell_workers(settings, connection, [name])

@@ -22,6 +22,7 @@ from fuseboard_consumer.batch import Batch, BatchStore
 from fuseboard_consumer.decode import WHOLE_ENTRY, Accepted, Decoded, Rejected, decode_entries
 from fuseboard_consumer.entries import Entry
 from fuseboard_consumer.prices import PriceSource
+from fuseboard_consumer.provider_names import select_provider_names
 from fuseboard_consumer.rows import build_rows
 from fuseboard_consumer.store import insert_rejected_events
 from fuseboard_schema.database import select_clock
@@ -57,8 +58,9 @@ class Replayer:
         """Store a page of events and note what became of each. Safe to repeat: what is stored is counted once (G1)."""
         decoded = decode_again(events, self._connection)
         self._refused = {rejected[:2]: rejected for rejected in decoded.rejected}
-        rows = build_rows(decoded.accepted, self._prices.read_book(self._connection))
-        self._store.store_batch(Batch(decoded.accepted, rows, decoded.rejected))
+        accepted = select_provider_names(self._connection).rename(decoded.accepted)
+        rows = build_rows(accepted, self._prices.read_book(self._connection))
+        self._store.store_batch(Batch(accepted, rows, decoded.rejected))
         done = Replayed([], [])
         for event in events:
             again = self._refused.get((event.entry_id, event.entry_index))

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from fuseboard_aggregator.reprice import RepriceBusyError, RepricedUsage, Repricing, reprice_requests
 from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import format_time, format_usd, make_table, print_json, say, show, stderr
+from fuseboard_cli.provider_names import resolve_provider
 from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.times import parse_instant
 from fuseboard_schema.event import EARLIEST_OCCURRED_AT
@@ -45,6 +46,7 @@ def reprice(
         "last": last,
     }
     with use_servers(needs_redis=False) as settings, open_database(settings) as connection:
+        scope["provider"] = provider and resolve_provider(connection, provider)
         scope["baseline"] = (settings.baseline_provider, settings.baseline_model)
         planned = _run(connection, dry_run=True, **scope)
         if not as_json:

@@ -16,6 +16,7 @@ from fuseboard_consumer.decode import decode_entries
 from fuseboard_consumer.entries import Entry, EntryReader
 from fuseboard_consumer.holding import Holding
 from fuseboard_consumer.prices import PriceSource
+from fuseboard_consumer.provider_names import ProviderNameSource
 from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
 from fuseboard_schema.database import describe_in_line, is_data_fault
@@ -55,6 +56,7 @@ class Drain:
         self._prices = PriceSource(
             (settings.baseline_provider, settings.baseline_model), settings.price_refresh_seconds
         )
+        self._names = ProviderNameSource(settings.price_refresh_seconds)
         timeout_seconds = redis.connection_pool.connection_kwargs.get("socket_timeout") or float("inf")
         # a URL may ask for less patience than we have
         self._block_max_ms = timeout_seconds * 500
@@ -158,6 +160,7 @@ class Drain:
             try:
                 now = self._clock.read(self._store.connection)
                 book = self._prices.read_book(self._store.connection)
+                names = self._names.read_names(self._store.connection)
             except psycopg.Error as error:
                 if self._gives_up(deadline):
                     return None
@@ -165,7 +168,8 @@ class Drain:
                 wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
             else:
                 decoded = decode_entries(entries, now)
-                return Batch(decoded.accepted, build_rows(decoded.accepted, book), decoded.rejected)
+                accepted = names.rename(decoded.accepted)
+                return Batch(accepted, build_rows(accepted, book), decoded.rejected)
 
     def _write_batch(self, batch: Batch, deadline: float) -> bool:
         """Commit (only then is anything acknowledged, G2); False when PostgreSQL did not come back in time."""

@@ -1,5 +1,6 @@
 -- Which staged events differ from the stored request of the same event_id (the first stays). Reads only.
--- The range of time lets PostgreSQL look into the partitions of the batch only.
+-- A provider that was stored under another of its names is the same. The range of time lets PostgreSQL look into the
+-- partitions of the batch only.
 SELECT staged.position
 FROM staged_requests AS staged
 JOIN llm_requests AS stored USING (event_id)
@@ -11,7 +12,7 @@ WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
         stored.attempt,
         stored.http_status,
         stored.is_fallback,
-        stored.provider,
+        llm_provider_name(stored.provider),
         stored.model,
         stored.requested_model,
         stored.status,
@@ -29,7 +30,7 @@ WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
         stored.service_tier,
         stored.duration_seconds,
         stored.time_to_first_token_seconds,
-        stored.original_provider,
+        llm_provider_name(stored.original_provider),
         stored.worker_id,
         stored.circuit_epoch,
         stored.admission,
@@ -43,7 +44,7 @@ WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
         staged.attempt,
         staged.http_status,
         staged.is_fallback,
-        staged.provider,
+        llm_provider_name(staged.provider),
         staged.model,
         staged.requested_model,
         staged.status,
@@ -61,7 +62,7 @@ WHERE stored.occurred_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
         staged.service_tier,
         staged.duration_seconds,
         staged.time_to_first_token_seconds,
-        staged.original_provider,
+        llm_provider_name(staged.original_provider),
         staged.worker_id,
         staged.circuit_epoch,
         staged.admission,
