@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from psycopg import Connection
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from redis import Redis
 
@@ -12,6 +13,7 @@ from consumers import ConsumerProcess, consumers, count_pending, is_drained
 from events import add_entry, make_event
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.redis_client import connect_redis
+from fuseboard_schema.stream import CONSUMER_GROUP
 from private_servers import PrivateServers
 from waiting import wait_until
 
@@ -205,3 +207,52 @@ def test_a_consumer_waits_for_the_migrations_and_says_so(private_servers: Privat
             connection.execute("ALTER TABLE elsewhere RENAME TO fuseboard_migrations")
             with connect_redis(private_servers.redis_url) as redis:
                 add_and_wait(redis, private_servers.database_url)
+
+
+def test_a_batch_that_takes_long_is_left_to_the_living_and_taken_from_the_frozen(
+    private_servers: PrivateServers, redis: Redis, tmp_path: Path
+) -> None:
+    urls = private_servers.database_url, private_servers.redis_url
+    with (
+        consumers(2, tmp_path, *urls, NAMESPACE, FUSEBOARD_CLAIM_IDLE_SECONDS="0.5") as both,
+        connect_database(private_servers.database_url, application_name="tests") as blocker,
+    ):
+        add_and_wait(redis, private_servers.database_url)
+        with blocker.transaction():
+            blocker.execute("LOCK TABLE llm_usage_deltas")
+            add_entry(redis, NAMESPACE, [make_event()])
+            wait_until(lambda: is_waiting_for_a_lock(blocker))
+            time.sleep(2)
+            assert not any(consumer.logged("entries_claimed") for consumer in both)
+
+            (pending,) = redis.xpending_range(f"{NAMESPACE}:events", CONSUMER_GROUP, "-", "+", 10)
+            (holder,) = (each for each in both if f"-{each.process.pid}-" in str(pending["consumer"]))
+            (other,) = (each for each in both if each is not holder)
+            holder.process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: other.logged("entries_claimed"))
+        wait_until(lambda: is_drained(redis, NAMESPACE))
+        holder.process.send_signal(signal.SIGCONT)
+        add_and_wait(redis, private_servers.database_url)
+        wait_until(lambda: count_pending(redis, NAMESPACE) == 0)
+        assert count_requests(private_servers.database_url) == 21
+        assert all(consumer.process.poll() is None for consumer in both)
+
+
+def test_a_consumer_that_does_not_reach_postgresql_leaves_its_batch_to_one_that_does(
+    private_servers: PrivateServers, redis: Redis, tmp_path: Path
+) -> None:
+    with connect_database(private_servers.database_url, application_name="tests") as admin:
+        admin.execute("CREATE ROLE cut_off LOGIN SUPERUSER")
+        cut_off = make_conninfo(private_servers.database_url, user="cut_off")
+        with consumers(1, tmp_path, cut_off, private_servers.redis_url, NAMESPACE) as (alone,):
+            add_and_wait(redis, private_servers.database_url)
+            admin.execute("ALTER ROLE cut_off NOLOGIN")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cut_off'")
+            add_entry(redis, NAMESPACE, [make_event()])
+            wait_until(lambda: alone.logged("batch_left_in_stream"))
+            folder = tmp_path / "other"
+            folder.mkdir()
+            with consumers(1, folder, private_servers.database_url, private_servers.redis_url, NAMESPACE):
+                wait_until(lambda: is_drained(redis, NAMESPACE))
+            assert count_requests(private_servers.database_url) == 11
+            assert alone.process.poll() is None

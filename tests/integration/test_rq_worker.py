@@ -212,3 +212,32 @@ def test_a_plain_rq_worker_cannot_run_our_job_by_mistake(redis_client: Redis, na
 
     with pytest.raises(ValueError, match="fuseboard"):
         _ = plain.func
+
+
+def test_a_job_whose_hash_vanished_meanwhile_is_told_in_one_line(
+    running: RunningWorker, redis_client: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drain() -> None:
+        running.drain()
+        for key in redis_client.scan_iter("rq:job:*", count=1000):
+            redis_client.delete(key)
+
+    monkeypatch.setattr(DrainJob, "drain", staticmethod(drain))
+    wait_until(lambda: "job_vanished" in caplog.text)
+    running.wait_for_drains()
+
+    assert "Traceback" not in caplog.text
+
+
+def test_workers_that_were_killed_leave_rqs_registry(
+    running: RunningWorker, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = f"rq:worker:{running.queue.name}-killed"
+    registries = ("rq:workers", f"rq:workers:{running.queue.name}")
+    for registry in registries:
+        redis_client.sadd(registry, killed)
+    monkeypatch.setattr(running.worker, "last_cleaned_at", None)
+
+    for registry in registries:
+        wait_until(lambda: not redis_client.sismember(registry, killed))  # noqa: B023 - called at once
+        assert redis_client.sismember(registry, running.worker.key)
