@@ -18,9 +18,9 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from fuseboard_aggregator.job_store import select_job_runs
-from fuseboard_aggregator.jobs import check_migrated, get_database_url, run_job_on
+from fuseboard_aggregator.jobs import JobRun, check_migrated, get_database_url, run_job_on
 from fuseboard_aggregator.store import Database
-from fuseboard_schema.database import DATABASE_DOWN, connect_database, describe_in_line
+from fuseboard_schema.database import DATABASE_DOWN, connect_database, describe_in_line, select_clock
 from fuseboard_schema.migrate import MigrationError
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stopping import arm_exit_backstop
@@ -31,8 +31,9 @@ RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_MAX_SECONDS: Final = 60.0
 # a database that is down is looked for as often, so that a failover is found
 DOWN_RETRY_MAX_SECONDS: Final = 5.0
-# a fold that another process keeps is tried again so soon: that process may be frozen or gone
-SKIPPED_RETRY_SECONDS: Final = 5.0
+# a fold, and another job, that some process is running is looked at again so soon: that one may be frozen or gone
+SKIPPED_FOLD_SECONDS: Final = 5.0
+SKIPPED_SECONDS: Final = 60.0
 STATEMENT_TIMEOUT_SECONDS: Final = 10.0
 STATEMENT_TIMEOUT_MAX_SECONDS: Final = 120.0
 CANCEL_EVERY_SECONDS: Final = 0.1
@@ -61,6 +62,8 @@ class Aggregator:
         self._stopping = threading.Event()
         self._running: set[Database] = set()
         self._failures: Counter[str] = Counter()
+        # since when, by PostgreSQL's clock, another process has been running a job
+        self._left_at: dict[str, datetime] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             # a run that was missed is made up for once, however late
@@ -124,7 +127,7 @@ class Aggregator:
         started = time.monotonic()
         try:
             with self._connect(name) as connection:
-                run = run_job_on(connection, name, self._settings)
+                run = self._run_unless_done(connection, name)
         except (*DATABASE_DOWN, MigrationError) as error:
             self._retry_later(name, describe_in_line(error), DOWN_RETRY_MAX_SECONDS)
         except Exception as error:
@@ -133,10 +136,21 @@ class Aggregator:
             self._retry_later(name, repr(error))
         else:
             self._failures.pop(name, None)
-            if run.is_skipped and name == "fold":
-                self._run_again(name, SKIPPED_RETRY_SECONDS)
+            if run.is_skipped:
+                self._run_again(name, SKIPPED_FOLD_SECONDS if name == "fold" else SKIPPED_SECONDS)
             outcome = "skipped" if run.is_skipped else "done"
             log.info("job_%s job=%s seconds=%.2f %s", outcome, name, time.monotonic() - started, run.summary)
+
+    def _run_unless_done(self, connection: Database, name: str) -> JobRun:
+        """Run a job, but not where another process, to which it was left, has come to its end."""
+        left_at = self._left_at.pop(name, None)
+        finished_at = select_job_runs(connection).get(name) if left_at else None
+        if left_at and finished_at and finished_at > left_at:
+            return JobRun("another process has done it")
+        run = run_job_on(connection, name, self._settings)
+        if run.is_skipped:
+            self._left_at[name] = left_at or select_clock(connection)
+        return run
 
     def _retry_later(self, name: str, reason: str, max_seconds: float = RETRY_MAX_SECONDS) -> None:
         """Try again soon, unless the schedule has the job run earlier anyway."""

@@ -19,6 +19,7 @@ from consumers import consumers, count_pending, drain_all, is_drained, make_sett
 from events import add_entry, make_event
 from fuseboard_aggregator.locks import hold_lock
 from fuseboard_aggregator.partitions import make_partitions_ahead
+from fuseboard_aggregator.store import drop_request_partition
 from fuseboard_api import exports
 from fuseboard_schema import migrate as migrate_module
 from fuseboard_schema.database import ReplyTimeoutError, connect_database, select_clock
@@ -124,8 +125,22 @@ def test_odd_defaults_of_a_database_change_nothing_and_what_the_url_says_is_heed
             assert fetch_value(connection, "SELECT model FROM fuse.llm_requests") == "模型"
             assert fetch_value(connection, "SELECT to_regclass('public.llm_requests')") is None
             assert fetch_value(connection, "SELECT current_setting('application_name')") == "mine"
+            check_partitions_of_another_path(odd, redis_client, connection)
             assert exports.is_known_table(connection, "llm_costs_daily")
             assert abs(select_clock(connection) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def check_partitions_of_another_path(odd: Settings, redis: Redis, connection: Database) -> None:
+    """Check that a process whose search_path begins elsewhere makes and drops partitions beside their table."""
+    connection.execute("CREATE SCHEMA elsewhere")
+    url = (odd.database_url or "").replace("search_path%3Dfuse", "search_path%3Delsewhere,fuse")
+    other = odd.model_copy(update={"database_url": url})
+    store_events(redis, other, [make_event(provider="claude", occurred_at=datetime(2026, 1, 2, tzinfo=UTC))])
+    stray = "SELECT count(*) FROM pg_class WHERE relname ~ '^llm_requests' AND relnamespace <> 'fuse'::regnamespace"
+    assert fetch_value(connection, stray) == 0
+    with connect_database(url, application_name="tests") as session:
+        drop_request_partition(session, date(2026, 1, 2))
+    assert fetch_value(connection, "SELECT to_regclass('fuse.llm_requests_20260102')") is None
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -6,6 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregators import aggregator
+from consumers import make_settings
+from fuseboard_aggregator.job_store import finish_job_run
+from fuseboard_aggregator.jobs import JobRun
+from fuseboard_aggregator.locks import hold_lock
+from fuseboard_aggregator.scheduler import Aggregator
 from fuseboard_schema.database import connect_database
 from queries import Database, fetch_value
 from stored_usage import compute_usage, fetch_usage, make_events, store_events
@@ -36,3 +41,18 @@ def test_an_aggregator_frozen_in_a_fold_stops_no_other_and_counts_nothing_twice(
 
     assert fetch_usage(connection, "llm_costs_daily") == compute_usage(connection)
     assert not frozen.logged("Traceback")
+
+
+def test_a_job_left_to_another_is_done_when_that_one_did_not_end_it(database_url: str, connection: Database) -> None:
+    process = Aggregator(make_settings(database_url, "redis://nowhere", "test"))
+    with connect_database(database_url, application_name="tests") as other:
+        with hold_lock(other, "fuseboard.job.reconcile"):
+            assert process._run_unless_done(connection, "reconcile").is_skipped
+            assert process._run_unless_done(connection, "reconcile").is_skipped
+        # frozen or gone
+        assert "raw requests" in process._run_unless_done(connection, "reconcile").summary
+
+        with hold_lock(other, "fuseboard.job.reconcile"):
+            assert process._run_unless_done(connection, "reconcile").is_skipped
+            finish_job_run(other, "reconcile", None)
+        assert process._run_unless_done(connection, "reconcile") == JobRun("another process has done it")
