@@ -17,6 +17,7 @@ from fuseboard_producer.outbox import Outbox
 from fuseboard_producer.process_exit import guard_os_exit, tell_of_forks_and_exits
 from fuseboard_producer.sender import Sender
 from fuseboard_producer.spool import Spool
+from fuseboard_producer.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 SPOOL_CHECK_SECONDS: Final = 10.0
@@ -41,7 +42,7 @@ class Flusher:
         self.recorded, self.refused = LockFreeCounter(), LockFreeCounter()
         self.thread: threading.Thread | None = None
         self.takes_entries = True
-        self._starting = threading.Lock()
+        self._starting, self._rescuing = threading.Lock(), threading.Lock()
         self._outbox = Outbox(
             Spool(options.spool_path, options.spool_max_bytes),
             options.worker_id or f"{socket.gethostname()}:{os.getpid()}",
@@ -141,11 +142,11 @@ class Flusher:
         try:
             # sleeps first: whoever records the first event must not wait for a client to be made
             self._wait(None)
-            with closing(Sender(self._options)) as sender:
-                self._run_cycle(sender)
+            with closing(Sender(self._options)) as sender, Watchdog(self._rescue) as watchdog:
+                self._run_cycle(sender, watchdog)
                 while self.buffer or not self._is_closed:
                     self._wait(self._tell_idle_seconds(sender))
-                    self._run_cycle(sender)
+                    self._run_cycle(sender, watchdog)
         except Exception:
             log.exception("flusher_failed")
         finally:
@@ -159,8 +160,9 @@ class Flusher:
             linger_max_events=self._options.flush_max_events,
         )
 
-    def _run_cycle(self, sender: Sender) -> None:
+    def _run_cycle(self, sender: Sender, watchdog: Watchdog) -> None:
         for _ in range(CYCLE_MAX_FLUSHES):
+            watchdog.begin()
             events, mark = self.buffer.take(self._options.flush_max_events)
             if events:
                 self._has_news = True
@@ -174,6 +176,7 @@ class Flusher:
         self.takes_entries = sender.probe()
         self._drain_spool(sender)
         self._report_when_due()
+        watchdog.rest()
 
     def _drain_spool(self, sender: Sender) -> None:
         is_due = self._outbox.has_backlog or time.monotonic() >= self._spool_due_at
@@ -191,14 +194,16 @@ class Flusher:
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _rescue(self) -> None:
-        while True:
-            events, mark = self.buffer.take(self._options.flush_max_events)
-            self._outbox.accept(events, self._options.flush_max_events)
-            self._outbox.rescue()
-            if mark:
-                mark.set()
-            elif not events:
-                return
+        """Put all that waits into the spool; one thread at a time, so that it stays in order."""
+        with self._rescuing:
+            while True:
+                events, mark = self.buffer.take(self._options.flush_max_events)
+                self._outbox.accept(events, self._options.flush_max_events)
+                self._outbox.rescue()
+                if mark:
+                    mark.set()
+                elif not events:
+                    return
 
     def _report_when_due(self) -> None:
         refused = self.refused.read()

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from fuseboard_producer.buffer import Fields
@@ -37,8 +38,7 @@ class Outbox:
 
     def settle(self, sender: Sender) -> None:
         """Hand every queued entry to Redis, else to the spool."""
-        while self._unsettled:
-            entry = self._unsettled[0]
+        while (entry := self._peek()) is not None:
             was_taken = sender.send(entry)
             # not ours any more when `rescue` took it while Redis kept us waiting
             if self._claim(entry):
@@ -49,8 +49,7 @@ class Outbox:
 
         An entry that hangs in a call to Redis may get there twice: the database keeps one event of an id.
         """
-        while self._unsettled:
-            entry = self._unsettled[0]
+        while (entry := self._peek()) is not None:
             if self._claim(entry):
                 self._settle_as(entry, was_taken=False)
 
@@ -81,6 +80,11 @@ class Outbox:
             self.tally.add(bad=1)
             self._warnings.warn(encoded.refusal.partition(":")[0], "event_bad refusal=%r", encoded.refusal)
         return encoded.json
+
+    def _peek(self) -> Entry | None:
+        with suppress(IndexError):
+            return self._unsettled[0]
+        return None
 
     def _claim(self, entry: Entry) -> bool:
         with self._claiming:

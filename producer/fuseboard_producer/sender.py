@@ -25,7 +25,8 @@ class Sender:
     """Hand entries to Redis and answer whether it took them; raises nothing.
 
     Belongs to one thread. After a failure, or when the stream is over its bound, it is paused: entries are refused
-    at once (they go to the spool) until a probe finds Redis well again.
+    at once (they go to the spool). When a probe finds Redis there, the next entry is tried: a full or demoted server
+    answers probes as well, so only an entry that it takes ends the outage.
     """
 
     def __init__(self, options: Options) -> None:
@@ -53,8 +54,9 @@ class Sender:
         if isinstance(added, Exception):
             self._pause(added)
             return False
-        # only now: a full or read-only server answers probes as well
-        self._failures = 0
+        if self._failures:
+            self._failures = 0
+            self._warnings.warn("resumed", "sending_resumed paused_seconds=%.1f", time.monotonic() - self._paused_at)
         # the entry is in; what is wrong with the length concerns the next one
         self._check_length(length)
         return True
@@ -70,7 +72,6 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - as above
             length = error
         if self._check_length(length):
-            self._warnings.warn("resumed", "sending_resumed paused_seconds=%.1f", time.monotonic() - self._paused_at)
             self.resume_at = None
         return self.resume_at is None
 
@@ -101,7 +102,7 @@ class Sender:
 
     def _pause(self, reason: object) -> None:
         now = time.monotonic()
-        if self.resume_at is None:
+        if not self._failures:
             self._paused_at = now
             self._warnings.warn("paused", "sending_paused reason=%r", str(reason)[:300])
         self._failures += 1
