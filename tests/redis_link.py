@@ -13,13 +13,19 @@ CHUNK_BYTES: Final = 65536
 class Link:
     """Passes everything on; replies only while it does not swallow them."""
 
+    _target: str
+
     def __init__(self, redis_url: str) -> None:
-        self._target = unquote(urlsplit(redis_url).path)
+        self.lead_to(redis_url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         self.swallows = False
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def lead_to(self, redis_url: str) -> None:
+        """Lead new connections to another server, as a name or a service does; the others stay where they are."""
+        self._target = unquote(urlsplit(redis_url).path)
 
     def close(self) -> None:
         """End all connections."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fuseboard_producer import Producer, flusher, limited_log
+from fuseboard_producer import Producer, flusher, limited_log, watchdog
 from fuseboard_producer.buffer import Buffer
 from fuseboard_producer.encoding import Entry
 from fuseboard_producer.flusher import Flusher
@@ -45,6 +45,8 @@ def count_flushers() -> int:
 
 
 def test_a_full_buffer_drops_and_counts_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # nothing leaves the buffer meanwhile, however slow the machine
+    monkeypatch.setattr(watchdog, "HELD_UP_SECONDS", 60)
     producer = Producer(NO_REDIS, spool_dir=tmp_path, linger_seconds=0, flush_max_events=1, buffer_max_events=100)
     with hanging_redis(monkeypatch) as hangs:
         producer.record("claude", "m")
@@ -60,6 +62,8 @@ def test_a_full_buffer_drops_and_counts_and_never_waits(tmp_path: Path, monkeypa
 
 
 def test_memory_stays_bounded_whatever_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # nothing leaves the buffer meanwhile, however slow the machine
+    monkeypatch.setattr(watchdog, "HELD_UP_SECONDS", 60)
     producer = Producer(NO_REDIS, spool_dir=tmp_path, linger_seconds=0, flush_max_events=1, buffer_max_events=100)
     with hanging_redis(monkeypatch) as hangs:
         producer.record("claude", "m")
