@@ -26,6 +26,8 @@ DATA_FAULTS: Final = (
     psycopg.IntegrityError,
     errors.ProgramLimitExceeded,
     errors.StatementTooComplex,
+    # a trigger of the owner's refuses it
+    errors.RaiseException,
 )
 CONNECT_TIMEOUT_SECONDS: Final = 5
 # who holds a lock of the session for others to wait for says something as often, or is frozen or gone

@@ -177,6 +177,22 @@ def check_rejected_text(odd: Settings, redis: Redis, monkeypatch: pytest.MonkeyP
         assert "\\u6a21\\u578b" in kept[0][1]
 
 
+def test_an_event_that_a_trigger_refuses_blocks_nothing(
+    settings: Settings, redis_client: Redis, connection: Database
+) -> None:
+    connection.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF new.model = 'bad' THEN RAISE EXCEPTION 'not this one'; END IF; RETURN new; END $$"
+    )
+    connection.execute("CREATE TRIGGER refuse BEFORE INSERT ON llm_requests FOR EACH ROW EXECUTE FUNCTION refuse()")
+    models = ["m1", "bad", "m2", "m3"]
+
+    store_events(redis_client, settings, [make_event(provider="claude", model=model) for model in models])
+
+    assert fetch_value(connection, "SELECT array_agg(model ORDER BY model) FROM llm_requests") == ["m1", "m2", "m3"]
+    assert "not this one" in fetch_value(connection, "SELECT detail FROM llm_rejected_events")
+
+
 def test_what_is_ahead_is_judged_by_postgresqls_clock(
     settings: Settings, redis_client: Redis, connection: Database
 ) -> None:
