@@ -41,9 +41,12 @@ class RepricedUsage:
     cost_usd_after: Decimal = ZERO
     savings_usd_before: Decimal = ZERO
     savings_usd_after: Decimal = ZERO
+    first_unpriced_at: datetime | None = None
 
-    def count(self, before: Charge, after: Charge) -> None:
+    def count(self, before: Charge, after: Charge, occurred_at: datetime) -> None:
         """Count one request."""
+        if after.cost_usd is None and after.price_id is None:
+            self.first_unpriced_at = min(occurred_at, self.first_unpriced_at or occurred_at)
         self.examined += 1
         self.changed += before != after
         self.unpriced_before += before.cost_usd is None and before.price_id is None
@@ -123,8 +126,8 @@ def _reprice_range(
             if not result.is_dry_run:
                 _write_charges(connection, within, requests, charges)
         for request, charge in zip(requests, charges, strict=True):
-            result.count(request.charge, charge)
-            result.models[request.provider, request.model].count(request.charge, charge)
+            for usage in (result, result.models[request.provider, request.model]):
+                usage.count(request.charge, charge, request.occurred_at)
         if len(requests) < CHUNK_MAX_REQUESTS:
             return
         last = requests[-1]

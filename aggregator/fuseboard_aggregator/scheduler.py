@@ -37,6 +37,8 @@ SKIPPED_SECONDS: Final = 60.0
 STATEMENT_TIMEOUT_SECONDS: Final = 10.0
 STATEMENT_TIMEOUT_MAX_SECONDS: Final = 120.0
 CANCEL_EVERY_SECONDS: Final = 0.1
+CLOCK_LOOK_SECONDS: Final = 1.0
+CLOCK_JUMP_SECONDS: Final = 2.0
 
 
 def run_aggregator(settings: Settings) -> None:
@@ -78,7 +80,10 @@ class Aggregator:
         self._add_jobs(finished_at)
         self._run_job("partitions")
         self._scheduler.resume()
-        self._stopping.wait()
+        clock = ClockWatch()
+        while not self._stopping.wait(CLOCK_LOOK_SECONDS):
+            if jump_seconds := clock.take_jump():
+                self._follow_clock(jump_seconds)
         self._scheduler.shutdown()
         log.info("aggregator_stopped")
 
@@ -110,11 +115,31 @@ class Aggregator:
         fold_every = timedelta(seconds=self._settings.fold_interval_seconds)
         self._add_job("partitions", CronTrigger(hour=0, minute=15, timezone=UTC), due=False)
         for name, trigger, every in (
-            ("fold", IntervalTrigger(seconds=self._settings.fold_interval_seconds, timezone=UTC), fold_every),
+            ("fold", self._make_fold_trigger(), fold_every),
             ("reconcile", CronTrigger(hour=2, minute=30, timezone=UTC), timedelta(days=1)),
         ):
             last = finished_at.get(name)
             self._add_job(name, trigger, due=last is None or last + every <= now)
+
+    def _make_fold_trigger(self) -> IntervalTrigger:
+        return IntervalTrigger(seconds=self._settings.fold_interval_seconds, timezone=UTC)
+
+    def _follow_clock(self, jump_seconds: float) -> None:
+        """Let jobs go on after this host's clock was set: their next times are of the clock that was.
+
+        Set back, no job would run until the old time has come again; set forward, or after a sleep of the machine, what
+        was missed is due anyway, and the scheduler is woken.
+        """
+        log.warning("clock_jumped seconds=%.0f", jump_seconds)
+        now = datetime.now(UTC)
+        for job in self._scheduler.get_jobs():
+            if job.id == "fold":
+                self._scheduler.reschedule_job(job.id, trigger=self._make_fold_trigger())
+            elif jump_seconds < 0:
+                self._scheduler.reschedule_job(job.id, trigger=job.trigger)
+            if job.id == "fold" or self._failures[job.id]:
+                self._scheduler.modify_job(job.id, next_run_time=now)
+        self._scheduler.wakeup()
 
     def _add_job(self, name: str, trigger: BaseTrigger, *, due: bool) -> None:
         first_run = {"next_run_time": datetime.now(UTC)} if due else {}
@@ -188,6 +213,22 @@ class Aggregator:
                 with suppress(psycopg.Error):
                     connection.cancel_safe(timeout=1)
             time.sleep(CANCEL_EVERY_SECONDS)
+
+
+class ClockWatch:
+    """Notices when the clock of this host was set, or stood still while the machine slept."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def take_jump(self) -> float:
+        """Take by how many seconds the clock was set since the last call; the usual small corrections are 0."""
+        offset = time.time() - time.monotonic()
+        jump_seconds = offset - self._offset
+        if abs(jump_seconds) < CLOCK_JUMP_SECONDS:
+            return 0.0
+        self._offset = offset
+        return jump_seconds
 
 
 def _compute_backoff_seconds(failures: int) -> float:

@@ -74,6 +74,39 @@ def select_price_rows(connection: Database, provider: str | None, at: datetime, 
         return cursor.execute(load_sql(__package__, "select_price_rows"), parameters).fetchall()
 
 
+class WithdrawnPrice(NamedTuple):
+    """A price row that is in force no more, and the rows that go on in its place."""
+
+    provider: str
+    model_pattern: str
+    continued: list[int]
+
+
+class PriceInUseError(Exception):
+    """Stored requests were priced by a row, or it never was in force."""
+
+
+def withdraw_price(connection: Database, price_id: int) -> WithdrawnPrice:
+    """Take a row out of force while no stored request was priced by it; the row it ended goes on.
+
+    Raises LookupError for an id that is not there, PriceInUseError for a row that priced something.
+    """
+    parameters = {"price_id": price_id}
+    with connection.transaction():
+        connection.execute(load_sql(__package__, "lock_prices"))
+        found = connection.execute(load_sql(__package__, "select_price_for_update"), parameters).fetchone()
+        if found is None:
+            raise LookupError(price_id)
+        provider, model_pattern, is_void, is_used = found
+        if is_used:
+            raise PriceInUseError(price_id)
+        continued: list[int] = []
+        if not is_void:
+            with connection.cursor(row_factory=scalar_row) as cursor:
+                continued = cursor.execute(load_sql(__package__, "withdraw_price"), parameters).fetchall()
+    return WithdrawnPrice(provider, model_pattern, continued)
+
+
 def change_price(connection: Database, price: NewPrice) -> PriceChange:
     """End the row that is in force when the new price begins, and add the new one, together or not at all."""
     parameters = price._asdict()

@@ -6,8 +6,16 @@ from typing import Annotated, Final
 
 import typer
 
+from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_time, print_json, remark, say, show
-from fuseboard_cli.price_rows import NewPrice, PriceChange, change_price, select_price_rows
+from fuseboard_cli.price_rows import (
+    NewPrice,
+    PriceChange,
+    PriceInUseError,
+    change_price,
+    select_price_rows,
+    withdraw_price,
+)
 from fuseboard_cli.price_table import make_price_table
 from fuseboard_cli.provider_names import resolve_provider
 from fuseboard_cli.reprice import reprice
@@ -62,7 +70,9 @@ def set_price(
     *,
     input_usd: Annotated[Decimal, typer.Option("--input", parser=parse_rate, metavar="USD", help=PER_MILLION)],
     output_usd: Annotated[Decimal, typer.Option("--output", parser=parse_rate, metavar="USD", help=PER_MILLION)],
-    source: Annotated[str, typer.Option(help="Where the price comes from, for whoever asks later.")],
+    source: Annotated[
+        str, typer.Option(help="Where the price comes from, for whoever asks later.")
+    ] = "fuseboard prices set",
     cache_read: Rate = None,
     cache_write: Rate = None,
     cache_write_1h: Rate = None,
@@ -94,6 +104,24 @@ def set_price(
     _report_change(price, change)
 
 
+@app.command("withdraw")
+def withdraw(price_id: Annotated[int, typer.Argument(help="The row, as it was set or listed.")]) -> None:
+    """Take back a price that was set by mistake, while nothing was priced by it; the row it ended goes on."""
+    with use_database() as connection:
+        try:
+            done = withdraw_price(connection, price_id)
+        except LookupError as error:
+            raise CommandError(f"there is no price {price_id}: see `fuseboard prices list --all`") from error
+        except PriceInUseError as error:
+            raise CommandError(
+                f"requests were priced by row {price_id}: set the right price from the time it began "
+                "(`fuseboard prices set ... --from TIME`), then `fuseboard prices reprice --from TIME`"
+            ) from error
+    provider, model_pattern = clean_text(done.provider), clean_text(done.model_pattern)
+    rest = f"row {', '.join(map(str, done.continued))} goes on" if done.continued else "no other row takes its place"
+    say(f"{provider} {model_pattern}: row {price_id} is withdrawn; {rest}")
+
+
 def _report_change(price: NewPrice, change: PriceChange) -> None:
     provider, model_pattern = clean_text(price.provider), clean_text(price.model_pattern)
     ended = f"row {', '.join(map(str, change.ended))} ended" if change.ended else "no row ended"
@@ -106,7 +134,10 @@ def _report_change(price: NewPrice, change: PriceChange) -> None:
         since = price.valid_from.strftime("%Y-%m-%dT%H:%M:%SZ")
         say(f"requests since then: `fuseboard prices reprice --provider {provider} --from {since}`")
     else:
-        say("requests from before keep what they have: --from makes a price begin earlier")
+        say(
+            "requests from before keep what they have: to include them add --from TIME, "
+            f"then `fuseboard prices reprice --provider {provider}`"
+        )
 
 
 def _check_text(text: str, name: str) -> str:

@@ -1,7 +1,8 @@
 """`fuseboard prices reprice`: what raw requests cost by the prices as they are now."""
 
+import shlex
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from psycopg.rows import TupleRow
 
 from fuseboard_aggregator.reprice import RepriceBusyError, RepricedUsage, Repricing, reprice_requests
 from fuseboard_cli.command_error import CommandError
-from fuseboard_cli.output import format_time, format_usd, make_table, print_json, say, show, stderr
+from fuseboard_cli.output import clean_text, format_time, format_usd, make_table, print_json, say, show, stderr
 from fuseboard_cli.provider_names import resolve_provider
 from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.times import parse_instant
@@ -74,6 +75,24 @@ def make_document(done: Repricing) -> dict[str, Any]:
     }
 
 
+def list_remarks(planned: Repricing) -> list[str]:
+    """List why requests stay without a price, and what would give them one."""
+    remarks = []
+    for (provider, model), usage in sorted(planned.models.items()):
+        if usage.first_unpriced_at is None:
+            continue
+        # to the second, and not after it
+        since = usage.first_unpriced_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        names = shlex.quote(clean_text(provider)), shlex.quote(clean_text(model))
+        remarks.append(
+            f"{names[0]} {names[1]}: {usage.unpriced_after:,} have no price, as no row is in force from {since} on: "
+            f"`fuseboard prices set {names[0]} {names[1]} --input USD --output USD --from {since}`, then reprice again"
+        )
+    if not planned.examined:
+        remarks.append("none is without a cost; --all, --from or --to look at those that have one")
+    return remarks
+
+
 def _list_figures(usage: RepricedUsage) -> dict[str, Any]:
     return {
         "examined_requests": usage.examined,
@@ -117,5 +136,7 @@ def _show(planned: Repricing) -> None:
             )
         )
     say(f"{planned.changed:,} of {planned.examined:,} requests looked at change")
+    for text in list_remarks(planned):
+        say(text)
     if planned.raw_retained_from and planned.raw_retained_from > EARLIEST_OCCURRED_AT:
         say(f"requests before {format_time(planned.raw_retained_from)} UTC are not kept any more")

@@ -50,8 +50,9 @@ def test_what_a_reprice_changes_is_counted_before_and_after() -> None:
     usage = RepricedUsage()
     unpriced, unmetered = Charge(None, None, Decimal(3), 1, None), Charge(None, 7, None, None, None)
     priced = Charge(Decimal(1), 7, Decimal(3), 1, Decimal(2))
+    noon = datetime(2026, 3, 10, 12, tzinfo=UTC)
     for before, after in ((unpriced, priced), (unmetered, priced), (priced, priced), (priced, unpriced)):
-        usage.count(before, after)
+        usage.count(before, after, noon)
 
     counted = {field.name: getattr(usage, field.name) for field in fields(usage)}
     assert counted == {
@@ -63,6 +64,7 @@ def test_what_a_reprice_changes_is_counted_before_and_after() -> None:
         "cost_usd_after": 3,
         "savings_usd_before": 4,
         "savings_usd_after": 6,
+        "first_unpriced_at": noon,
     }
 
 
