@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from fastapi import Request
@@ -18,7 +18,14 @@ from fuseboard_api.failures import FailureLimiter
 from fuseboard_api.probes import REDIS_TIMEOUT_SECONDS, Probes
 from fuseboard_api.remembered_tokens import RememberedTokens
 from fuseboard_producer import Producer
-from fuseboard_schema.database import Session, is_data_fault, is_stale, make_connection_arguments, set_up_session
+from fuseboard_schema.database import (
+    ReplyTimeoutError,
+    Session,
+    is_data_fault,
+    is_stale,
+    make_connection_arguments,
+    set_up_session,
+)
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.settings import Settings
 
@@ -27,6 +34,7 @@ POOL_MAX_CONNECTIONS: Final = 8
 POOL_MAX_WAITING: Final = 64
 POOL_WAIT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 1.0
 STATEMENT_TIMEOUT_SECONDS: Final = 5
 
 Database = Connection[TupleRow]
@@ -34,6 +42,9 @@ Database = Connection[TupleRow]
 
 class Pool(ConnectionPool[Session]):
     """A pool that takes no connection back after an error that is not the data's: its server may be the wrong one."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - psycopg_pool's own options
+        super().__init__(connection_class=Session, check=self.check_session, **options)
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Session]:
@@ -45,6 +56,14 @@ class Pool(ConnectionPool[Session]):
                 if not is_data_fault(error):
                     connection.close()
                 raise
+
+    def check_session(self, connection: Session) -> None:
+        """Raise psycopg.OperationalError for a connection that is not to be used; a silent one makes all suspect."""
+        try:
+            check_connection(connection)
+        except ReplyTimeoutError:
+            self.drain()
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +83,12 @@ class Resources:
 def make_pool(settings: Settings) -> Pool:
     """Make a pool that opens when told to: more callers than it serves wait a moment, and are refused then."""
     return Pool(
-        connection_class=Session,
         kwargs=make_connection_arguments(settings.database_url or "", application_name=APPLICATION_NAME),
         configure=partial(set_up_session, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS, may_be_pooled=True),
         min_size=1,
         max_size=POOL_MAX_CONNECTIONS,
         max_waiting=POOL_MAX_WAITING,
         timeout=POOL_WAIT_SECONDS,
-        check=check_connection,
         # after that a caller's question makes a new attempt, and none waits for a back-off of minutes
         reconnect_timeout=RECONNECT_SECONDS,
         name="fuseboard-api",
@@ -81,7 +98,9 @@ def make_pool(settings: Settings) -> Pool:
 
 def check_connection(connection: Session) -> None:
     """Raise psycopg.OperationalError for a connection that is gone, or read-only for long: another may not be."""
+    before, connection.reply_timeout_seconds = connection.reply_timeout_seconds, CHECK_SECONDS
     ConnectionPool.check_connection(connection)
+    connection.reply_timeout_seconds = before
     if is_stale(connection):
         raise psycopg.OperationalError("the server has become read-only")
 

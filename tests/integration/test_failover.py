@@ -1,10 +1,14 @@
 """PostgreSQL that is there and takes no writes: a standby before its promotion, a server that is read-only."""
 
 import logging
+import os
+import signal
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 
 from api_tools import expect_problem, make_api_token, open_client
 from consumers import is_drained, make_settings, running_drain, shorten_waits
@@ -100,6 +104,24 @@ def test_a_server_that_takes_no_writes_is_waited_for(
         assert admin.execute("SELECT count(*) FROM llm_requests").fetchone() == (2,)
         assert admin.execute("SELECT sum(total_requests) FROM llm_provider_health").fetchone() == (2,)
     assert "Traceback" not in caplog.text
+
+
+def test_a_pool_whose_connections_fell_silent_makes_new_ones_at_once(settings: Settings) -> None:
+    with resources.make_pool(settings) as pool, ExitStack() as stack:
+        with ExitStack() as taken:
+            pids = [taken.enter_context(pool.connection()).info.backend_pid for _ in range(5)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+
+        answered = 0
+        for _ in range(3):
+            with suppress(PoolTimeout), pool.connection() as connection:
+                connection.execute("SELECT 1")
+                answered += 1
+
+    # one caller may have found out
+    assert answered >= 2
 
 
 def test_a_pools_connection_to_a_read_only_server_is_kept_for_a_while_only(
