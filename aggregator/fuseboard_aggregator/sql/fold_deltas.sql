@@ -3,11 +3,11 @@
 -- Rows are written in order of their key, so that two folds never wait for each other in a circle.
 WITH folded AS (
     DELETE FROM llm_usage_deltas
-    WHERE delta_id IN (
-        SELECT delta_id
-        FROM llm_usage_deltas
-        ORDER BY delta_id
-        LIMIT %(max_deltas)s
+    -- up to the last one of the chunk, found by its place: as a list it would be joined, and by the statistics of a table
+    -- that was analyzed when it was empty each delta would be compared with each
+    WHERE delta_id <= coalesce(
+        (SELECT delta_id FROM llm_usage_deltas ORDER BY delta_id OFFSET %(max_deltas)s - 1 LIMIT 1),
+        9223372036854775807
     )
     RETURNING *
 ),
