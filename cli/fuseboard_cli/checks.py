@@ -233,7 +233,7 @@ def check_unpriced(models: Collection[tuple[str, str, int]]) -> Check:
         "prices",
         "warn",
         f"requests in no cost figure: {count:,} ({shown}{more})",
-        "`fuseboard prices set` with a --from before them, then `fuseboard prices reprice`",
+        "`fuseboard prices reprice --dry-run` says which `fuseboard prices set` each needs, then without --dry-run",
     )
 
 

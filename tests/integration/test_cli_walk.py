@@ -38,6 +38,7 @@ ENDING: Final[dict[str, tuple[str, ...]]] = {
     "rejected dismiss": ("--all",),
     "prices list": (),
     "prices set": ("claude", "x", "--input", "1", "--output", "1", "--source", "test"),
+    "prices withdraw": ("1",),
     "prices reprice": ("--dry-run",),
     "providers list": (),
     "providers enable": ("claude",),
