@@ -1,7 +1,7 @@
 # The two commands are `make run` and `make test`; both make the environment first.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test environment lint types imports tests unit format bench
+.PHONY: help run test environment lint types imports tests unit format bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,3 +40,6 @@ bench: environment ## the benchmarks
 	.venv/bin/python benchmarks/ingest.py
 	.venv/bin/python benchmarks/record.py
 	.venv/bin/python benchmarks/reaction.py
+
+chaos: environment ## faults in real processes for minutes, counted (CHAOS="--seed 7 --minutes 20")
+	PYTHONPATH=tests .venv/bin/python -m chaos $(CHAOS)
