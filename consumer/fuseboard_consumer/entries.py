@@ -149,7 +149,7 @@ class EntryReader:
         if not str(error).startswith(("NOGROUP", "UNBLOCKED", "no such key")):
             raise error
         try:
-            self._redis.xgroup_create(self._stream, CONSUMER_GROUP, id="0", mkstream=True)
+            run_lua(self._redis, load_lua(__package__, "create_group"), [self._stream], [CONSUMER_GROUP])
             log.info("consumer_group_created stream=%s", self._stream)
         except ResponseError as created:
             if not str(created).startswith("BUSYGROUP"):

@@ -68,12 +68,10 @@ def test_whatever_redis_refuses_for_a_while_the_consumer_waits_for_in_one_line(
     assert "Traceback" not in consumer.log.read_text()
 
 
-def test_at_the_limit_of_its_memory_redis_is_drained(
+def test_at_the_limit_of_its_memory_redis_is_drained_by_the_first_consumer_ever(
     private_servers: PrivateServers, redis: Redis, tmp_path: Path
 ) -> None:
     add(redis, ENTRIES, EVENTS)
-    # a consumer was here before: Redis makes no group at its limit
-    redis.xgroup_create(f"{NAMESPACE}:events", "fuseboard", id="0")
     with (
         REFUSALS["OOM"](redis),
         consumers(1, tmp_path, private_servers.database_url, private_servers.redis_url, NAMESPACE) as (consumer,),

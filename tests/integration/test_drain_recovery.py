@@ -7,6 +7,7 @@ from redis import Redis
 
 from consumers import count_pending, drain_all, is_drained, make_settings, running_drain, shorten_waits
 from events import add_entry, make_event
+from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.settings import Settings
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
 from queries import Database, fetch_value
@@ -75,6 +76,17 @@ def test_a_stream_that_vanished_with_its_group_is_read_again_from_its_first_entr
         redis_client.delete(name_event_stream(settings.namespace))
         add_entry(redis_client, settings.namespace, [make_event()])
         wait_until(lambda: fetch_value(connection, "SELECT count(*) FROM llm_requests") == 2)
+
+
+def test_options_of_the_url_that_change_what_replies_look_like_change_nothing(
+    settings: Settings, connection: Database
+) -> None:
+    changed = settings.model_copy(update={"redis_url": f"{settings.redis_url}&protocol=3&decode_responses=yes"})
+    with connect_redis(changed.redis_url or "") as redis:
+        add_entry(redis, settings.namespace, [make_event()])
+        drain_all(redis, changed)
+
+    assert fetch_value(connection, "SELECT count(*) FROM llm_requests") == 1
 
 
 def test_many_small_entries_become_few_transactions(

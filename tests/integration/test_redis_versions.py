@@ -11,6 +11,7 @@ from redis import Redis
 from fuseboard_consumer.entries import Entry, EntryReader
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.stream import CONSUMER_GROUP, name_event_stream
+from redis_refusals import REFUSALS
 from redis_versions import VERSIONS, find_program, run_redis
 
 STREAM = name_event_stream("versions")
@@ -117,6 +118,19 @@ def test_a_consumer_that_finds_nothing_is_seen_to_be_here(redis: Redis) -> None:
     idle.show_presence()
     later = {member["name"]: member["idle"] for member in redis.xinfo_consumers(STREAM, CONSUMER_GROUP)}
     assert later[b"idle"] < 250 <= later[b"gone"]
+
+
+def test_at_the_limit_of_memory_the_group_is_made_and_entries_are_read_and_deleted(redis: Redis) -> None:
+    redis.delete(STREAM)
+    add(redis, 3)
+    with REFUSALS["OOM"](redis):
+        reader = make_reader(redis, "first")
+        assert reader.read(3, 1) == []
+        entries = reader.read(3, 1)
+        reader.hold()
+        reader.acknowledge([entry.entry_id for entry in entries])
+    assert len(entries) == 3
+    assert redis.xlen(STREAM) == count_pending(redis) == 0
 
 
 @pytest.mark.parametrize("version", VERSIONS)
