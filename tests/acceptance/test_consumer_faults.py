@@ -131,6 +131,7 @@ def test_redis_going_away_stops_the_drain_for_no_longer_than_it_is_away(
     add_and_wait(redis, private_servers.database_url)
 
     assert consumer.process.poll() is None
+    assert "Traceback" not in consumer.log.read_text()
 
 
 def test_a_database_that_hangs_does_not_hold_up_a_stop(
