@@ -1,4 +1,4 @@
-"""A link to a Redis that can lose what the server answers, while both ends keep their connections."""
+"""A link to a Redis at a fixed address: it can lose what the server answers, and lead new connections elsewhere."""
 
 import socket
 import threading
@@ -25,7 +25,8 @@ class Link:
 
     def lead_to(self, redis_url: str) -> None:
         """Lead new connections to another server, as a name or a service does; the others stay where they are."""
-        self._target = unquote(urlsplit(redis_url).path)
+        # where new connections lead; those that are there stay
+        self.target = redis_url
 
     def close(self) -> None:
         """End all connections."""
@@ -38,9 +39,8 @@ class Link:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.socket(socket.AF_UNIX)
+                far = connect(self.target)
                 self._sockets += [near, far]
-                far.connect(self._target)
                 for source, sink, is_reply in ((near, far, False), (far, near, True)):
                     threading.Thread(target=self._pass_on, args=(source, sink, is_reply), daemon=True).start()
 
@@ -50,6 +50,16 @@ class Link:
                 if not (is_reply and self.swallows):
                     sink.sendall(data)
             sink.shutdown(socket.SHUT_RDWR)
+
+
+def connect(redis_url: str) -> socket.socket:
+    """Connect to a server by its URL."""
+    url = urlsplit(redis_url)
+    if url.scheme != "unix":
+        return socket.create_connection((url.hostname, url.port))
+    connected = socket.socket(socket.AF_UNIX)
+    connected.connect(unquote(url.path))
+    return connected
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
 from consumers import ConsumerProcess, consumers, is_drained
 from events import add_entry, make_event
+from fuseboard_cli.embedded_binaries import find_redis
 from fuseboard_schema.database import connect_database
 from private_servers import PrivateServers
 from redis_link import linked
 from redis_refusals import REFUSALS
+from redis_versions import run_redis
 from waiting import wait_until
 
 NAMESPACE = "refused"
@@ -99,4 +102,32 @@ def test_a_link_that_swallows_replies_is_given_up_within_seconds(
         link.swallows = False
         wait_until(lambda: is_drained(redis, NAMESPACE), 20)
         assert count_requests(private_servers.database_url) == 4
+        assert "Traceback" not in consumer.log.read_text()
+
+
+def test_after_a_failover_behind_a_fixed_address_the_new_master_is_drained(
+    private_servers: PrivateServers, tmp_path: Path
+) -> None:
+    program, (old_folder, new_folder) = find_redis(), (tmp_path / "old", tmp_path / "new")
+    old_folder.mkdir()
+    new_folder.mkdir()
+    with (
+        run_redis(program, old_folder) as old_url,
+        run_redis(program, new_folder) as new_url,
+        Redis.from_url(old_url) as old,
+        Redis.from_url(new_url) as new,
+        linked(old_url) as link,
+        consumers(1, tmp_path, private_servers.database_url, link.url, NAMESPACE) as (consumer,),
+    ):
+        new.replicaof("127.0.0.1", str(urlsplit(old_url).port))
+        add_and_wait(old, private_servers.database_url)
+        wait_until(lambda: new.info("replication")["master_link_status"] == "up")
+
+        new.replicaof("NO", "ONE")
+        old.replicaof("127.0.0.1", str(urlsplit(new_url).port))
+        link.target = new_url
+
+        add_and_wait(new, private_servers.database_url)
+        wait_until(lambda: is_drained(new, NAMESPACE))
+        assert consumer.process.poll() is None
         assert "Traceback" not in consumer.log.read_text()
