@@ -25,7 +25,7 @@ from fuseboard_schema.settings import Settings
 from queries import Database, fetch_value
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backup.md").read_text()
-GRANTS, ROLES = (re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)[index] for index in (1, 0))
+GRANTS, ROLES = (re.findall(r"```postgresql\n(.*?)```", PAGE, re.DOTALL)[index] for index in (1, 0))
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def check_api(settings: Settings, owner: Database) -> None:
         for path in ("costs", "providers", "circuits", "requests", "health", "rejected", "tags"):
             assert api.get(f"/api/llm/{path}").status_code == 200, path
         order = {"reason": "tried"}
-    XX
+        assert api.post("/api/llm/circuits/claude/force-open", json=order).status_code == 200
         assert api.get("/metrics").status_code == 200
 
 
