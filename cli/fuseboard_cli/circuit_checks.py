@@ -8,6 +8,7 @@ from fuseboard_cli.circuit_rows import CircuitRow
 from fuseboard_cli.circuit_table import name_state
 from fuseboard_cli.output import clean_text
 from fuseboard_cli.provider_offer import check_models
+from fuseboard_cli.status import ProviderStatus
 from fuseboard_schema.circuit_settings import CircuitSettingsError, parse_circuit_settings
 
 # from then on workers take the consumers for dead and try an open provider by themselves
@@ -36,6 +37,20 @@ def check_circuits(circuits: Collection[CircuitRow]) -> Check:
     if notable:
         return Check("circuits", "warn", ", ".join(notable), "see `fuseboard circuits`")
     return Check("circuits", "ok", "all closed")
+
+
+def check_disabled(providers: Collection[ProviderStatus]) -> Check:
+    """Check for providers that were disabled and are called all the same; those of events alone never were in use."""
+    called = [
+        clean_text(provider.name)
+        for provider in providers
+        if provider.is_called_though_disabled and provider.registered_by != "event"
+    ]
+    if called:
+        text = f"called within the last ten minutes: {', '.join(called)}"
+        action = "workers call them past the router, or do not read circuits: see their logs and `fuseboard providers`"
+        return Check("disabled providers", "warn", text, action)
+    return Check("disabled providers", "ok", "not called")
 
 
 def check_provider_settings(rows: Collection[tuple[str, Mapping[str, Any], object]]) -> Check:

@@ -19,7 +19,7 @@ from fuseboard_cli.circuit_rows import select_circuits
 from fuseboard_cli.command_error import describe_error
 from fuseboard_cli.output import print_json, stdout
 from fuseboard_cli.servers import APPLICATION_NAME, open_redis, use_servers
-from fuseboard_cli.status import select_pipeline_status
+from fuseboard_cli.status import select_pipeline_status, select_provider_status
 from fuseboard_cli.stream_state import read_stream_state
 from fuseboard_producer import locate_spool
 from fuseboard_producer.spool import SUFFIX
@@ -113,6 +113,7 @@ def _examine_tables(connection: Database, settings: Settings) -> Iterator[Check]
     yield checks.check_rejected(select_pipeline_status(connection).rejected_events)
     yield circuit_checks.check_provider_settings(select_provider_settings(connection))
     yield circuit_checks.check_circuits(select_circuits(connection))
+    yield circuit_checks.check_disabled(select_provider_status(connection))
     yield from checks.check_jobs(select_job_ledger(connection), settings, now)
 
 

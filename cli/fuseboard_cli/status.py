@@ -37,6 +37,8 @@ class ProviderStatus(NamedTuple):
     last_error_type: str | None
     circuit: str
     is_throttled: bool
+    # within the last ten minutes
+    is_called_though_disabled: bool
 
 
 class PipelineStatus(NamedTuple):
@@ -109,6 +111,8 @@ def render_status(providers: list[ProviderStatus], pipeline: PipelineStatus, str
 
 def describe_use(provider: ProviderStatus) -> str:
     """Say whether workers use a provider, and if so what its circuit is."""
+    if provider.is_called_though_disabled:
+        return "! called, though not in use"
     if not provider.enabled:
         return "  not in use"
     if provider.circuit == "closed" and provider.is_throttled:

@@ -14,7 +14,9 @@ from events import add_entry, make_event
 from fuseboard_aggregator.fold import fold_deltas
 from fuseboard_aggregator.provider_merge import merge_provider
 from fuseboard_aggregator.reconcile import reconcile
+from fuseboard_cli.circuit_checks import check_disabled
 from fuseboard_cli.command_error import CommandError
+from fuseboard_cli.status import select_provider_status
 from fuseboard_schema.settings import Settings
 from queries import Database, fetch_row, fetch_value
 from stored_usage import compute_usage, fetch_usage
@@ -145,3 +147,18 @@ def test_only_a_provider_without_requests_is_removed(
 
     known = {row["name"] for row in run_json(settings, "providers", "list")}
     assert known & {"typo", "used"} == {"used"}
+
+
+def test_a_disabled_provider_that_is_called_says_so(
+    settings: Settings, redis_client: Redis, connection: Database
+) -> None:
+    run_command(settings, "providers", "disable", "openai")
+
+    store_events(redis_client, settings, [make_event(provider="claude"), make_event(provider="newcomer")])
+    assert check_disabled(select_provider_status(connection)).level == "ok"
+    store_events(redis_client, settings, [make_event(provider="openai")])
+
+    by_name = {row["name"]: row for row in run_json(settings, "status")["providers"]}
+    assert by_name["openai"]["is_called_though_disabled"] is True
+    assert by_name["claude"]["is_called_though_disabled"] is False
+    assert "openai" in check_disabled(select_provider_status(connection)).text
