@@ -4,14 +4,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fuseboard_cli.embedded_database import make_database_url, plan_postgres
 from fuseboard_cli.embedded_files import make_socket_folder
 from fuseboard_cli.embedded_redis import make_redis_url, plan_redis
-from fuseboard_cli.embedded_server import Server
+from fuseboard_cli.embedded_server import Server, ServerPlan
 from waiting import wait_until
+
+# only at an address that nobody else listens at
+REDIS_PORT: Final = 6379
 
 
 class PrivateServer:
@@ -74,11 +78,23 @@ class PrivateServers(NamedTuple):
     valkey: PrivateServer
 
 
+def listen_at(plan: ServerPlan, root: Path, address: str) -> ServerPlan:
+    """Let a server listen at an address as well, for those who reach it over a network of their own."""
+    if plan.name == "postgres":
+        with (root / "postgres" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/30 trust\n")
+        return replace(plan, command=[*plan.command, "-c", f"listen_addresses={address}"])
+    return replace(
+        plan, command=[*plan.command, "--port", str(REDIS_PORT), "--bind", address, "--protected-mode", "no"]
+    )
+
+
 @contextmanager
-def run_private_servers(root: Path) -> Iterator[PrivateServers]:
-    """Run a pair of servers that belong to this process alone."""
+def run_private_servers(root: Path, address: str | None = None) -> Iterator[PrivateServers]:
+    """Run a pair of servers that belong to this process alone; with an address they listen there as well."""
     sockets = make_socket_folder(root)
-    valkey, postgres = (Server(make_plan(root, sockets), root) for make_plan in (plan_redis, plan_postgres))
+    plans = [make_plan(root, sockets) for make_plan in (plan_redis, plan_postgres)]
+    valkey, postgres = (Server(listen_at(plan, root, address) if address else plan, root) for plan in plans)
     with ThreadPoolExecutor(max_workers=1) as launcher:
         pair = PrivateServers(
             make_database_url(postgres.plan),

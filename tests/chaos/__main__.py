@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from chaos.faults import FAULTS
+from chaos import data_faults, link_faults, machine_faults, process_faults, refusal_faults
+from chaos.field import FAULTS
 from chaos.fleet import Size
 from chaos.harness import Harness, Trial, draw_faults
 from chaos.tally import format_table, make_document, make_lines, make_sum
 
+# importing them has filled the table
+FAULT_MODULES: Final = (process_faults, link_faults, refusal_faults, data_faults, machine_faults)
 LATE_EXIT_CODE: Final = 2
 
 
@@ -25,6 +28,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=10**6, help="so many, and no more")
     parser.add_argument("--minutes", type=float, default=5.0, help="begin no fault after so long (5)")
     parser.add_argument("--kinds", default="", help="names of faults, or parts of them, by comma (all)")
+    parser.add_argument("--pairs", type=float, default=0.0, help="share of trials after which two strike at once (0)")
     parser.add_argument("--consumers", type=int, default=Size.consumers)
     parser.add_argument("--aggregators", type=int, default=Size.aggregators)
     parser.add_argument("--producers", type=int, default=Size.producers)
@@ -36,13 +40,17 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose_names(kinds: str) -> list[str]:
+def choose_names(kinds: str, *, has_machine: bool) -> list[str]:
     """Choose faults by parts of their names; ends with a message where one fits none."""
     parts = [part.strip() for part in kinds.split(",") if part.strip()]
     unknown = [part for part in parts if not any(part in name for name in FAULTS)]
     if unknown:
         sys.exit(f"--kinds: no fault is named like {', '.join(unknown)}; --list names all")
-    return [name for name in sorted(FAULTS) if not parts or any(part in name for part in parts)]
+    names = [name for name in sorted(FAULTS) if not parts or any(part in name for part in parts)]
+    left_out = [] if has_machine else [name for name in names if FAULTS[name].needs_machine]
+    if left_out:
+        say(f"left out, because they need root and `ip netns`: {', '.join(left_out)}")
+    return [name for name in names if name not in left_out]
 
 
 def say(text: str) -> None:
@@ -63,7 +71,8 @@ def run_trials(harness: Harness, arguments: argparse.Namespace) -> list[Trial]:
     trials: list[Trial] = []
     harness.is_brief = arguments.brief
     ends_at = time.monotonic() + arguments.minutes * 60
-    for fault in draw_faults(choose_names(arguments.kinds), arguments.seed):
+    names = choose_names(arguments.kinds, has_machine=harness.field.machine is not None)
+    for fault in draw_faults(names, arguments.seed, arguments.pairs):
         if len(trials) >= arguments.faults or time.monotonic() > ends_at:
             break
         trials.append(harness.try_fault(fault))

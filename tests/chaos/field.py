@@ -10,6 +10,7 @@ from typing import Final
 
 from chaos.fleet import Fleet
 from chaos.links import Links
+from chaos.machine import Machine
 from chaos.observer import Observer
 from private_servers import PrivateServer, PrivateServers, is_running, list_children
 
@@ -26,6 +27,7 @@ class Field:
     servers: PrivateServers
     observer: Observer
     randomness: random.Random
+    machine: Machine | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,53 @@ class Fault:
     aim_seconds: float
     held_seconds: float
     is_outage: bool
+    needs_machine: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, aim_seconds: float = SECONDS_AIMED_AT, held_seconds: float = 0.0, is_outage: bool = False
+    name: str,
+    *,
+    aim_seconds: float = SECONDS_AIMED_AT,
+    held_seconds: float = 0.0,
+    is_outage: bool = False,
+    needs_machine: bool = False,
 ) -> Callable[[Callable[[Field], Iterator[Wound]]], Strike]:
     """Add a function that injects, yields and heals to the table."""
 
     def add(function: Callable[[Field], Iterator[Wound]]) -> Strike:
         strike = contextmanager(function)
-        FAULTS[name] = Fault(name, strike, aim_seconds, held_seconds, is_outage)
+        FAULTS[name] = Fault(name, strike, aim_seconds, held_seconds, is_outage, needs_machine)
         return strike
 
     return add
+
+
+def combine(first: Fault, second: Fault) -> Fault:
+    """Make one fault of two that strike at once; the second one's outage counts for both."""
+    # an outage last: what strikes inside a transaction needs the server for it
+    inner, outer = sorted((first, second), key=lambda each: each.is_outage, reverse=True)
+
+    @contextmanager
+    def strike(field: Field) -> Iterator[Wound]:
+        """Strike twice."""
+        with outer.strike(field) as one, inner.strike(field) as other:
+            yield Wound(
+                at=max(one.at, other.at),
+                victim=f"{outer.name} ({one.victim}) and {inner.name} ({other.victim})",
+                needs_fold=one.needs_fold or other.needs_fold,
+                is_in_transaction=one.is_in_transaction or other.is_in_transaction,
+            )
+
+    return Fault(
+        "two at once",
+        strike,
+        SECONDS_AIMED_AT_FROZEN,
+        max(first.held_seconds, second.held_seconds),
+        first.is_outage or second.is_outage,
+    )
 
 
 def signal_server(server: PrivateServer, number: signal.Signals) -> None:

@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from chaos.links import Links
+from chaos.machine import Machine
+from fuseboard_cli.embedded_files import POSTGRES_PORT
+from private_servers import REDIS_PORT
 from waiting import wait_until
 
 NAMESPACE: Final = "chaos"
 TESTS: Final = Path(__file__).parents[1]
 STOP_SECONDS: Final = 60.0
+# those on a machine of their own
+GUEST_CONSUMER: Final = "guestconsumer"
+GUEST_AGGREGATOR: Final = "guestaggregator"
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,6 @@ class Member:
     command: list[str]
     environment: dict[str, str]
     folder: Path
-    prefix: list[str] = field(default_factory=list)
     killed_at: list[float] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +63,7 @@ class Member:
         if self.process is None or self.process.poll() is not None:
             with self.log.open("ab") as out:
                 self.process = subprocess.Popen(
-                    [*self.prefix, *self.command],
+                    self.command,
                     env=self.environment,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -116,18 +121,24 @@ def list_names(size: Size) -> list[str]:
     return [*numbered, "router-1", "api-1"]
 
 
-def make_environment(name: str, links: Links, folder: Path) -> dict[str, str]:
-    """Make the environment of one member: it reaches both servers through links of its own."""
+def make_environment(database_url: str, redis_url: str) -> dict[str, str]:
+    """Make the environment of a process: of the servers it is given, and nothing else of ours."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FUSEBOARD_", "PG"))}
-    database, redis = (links.ports[f"{name}/{server}"] for server in ("database", "redis"))
     return kept | {
-        "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{database}/postgres?application_name={name}",
-        "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
         "FUSEBOARD_NAMESPACE": NAMESPACE,
-        "FUSEBOARD_DATA_DIR": str(folder / "unused"),
         "FUSEBOARD_FOLD_INTERVAL_SECONDS": "1",
         "PYTHONPATH": str(TESTS),
     }
+
+
+def make_linked_environment(name: str, links: Links) -> dict[str, str]:
+    """Make the environment of a member, which reaches both servers through links of its own."""
+    database, redis = (links.ports[f"{name}/{server}"] for server in ("database", "redis"))
+    return make_environment(
+        f"postgresql://postgres@127.0.0.1:{database}/postgres?application_name={name}", f"redis://127.0.0.1:{redis}/0"
+    )
 
 
 def make_command(name: str, environment: dict[str, str], folder: Path, size: Size, seed: int) -> list[str]:
@@ -155,12 +166,26 @@ def find_free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@contextmanager
-def run_fleet(size: Size, links: Links, folder: Path, seed: int) -> Iterator[Fleet]:
-    """Run all members; those that still live at the end are killed."""
+def make_guests(machine: Machine, folder: Path) -> list[Member]:
+    """Make the members that reach both servers over a cable of their own."""
     members = []
+    for kind, command in ((GUEST_CONSUMER, "consumer"), (GUEST_AGGREGATOR, "aggregator")):
+        name = f"{kind}-1"
+        environment = make_environment(
+            f"postgresql://postgres@{machine.host_address}:{POSTGRES_PORT}/postgres?application_name={name}",
+            f"redis://{machine.host_address}:{REDIS_PORT}/0",
+        )
+        line = [*machine.prefix, sys.executable, "-m", "fuseboard_cli", command]
+        members.append(Member(name, line, environment, folder))
+    return members
+
+
+@contextmanager
+def run_fleet(size: Size, links: Links, machine: Machine | None, folder: Path, seed: int) -> Iterator[Fleet]:
+    """Run all members; those that still live at the end are killed."""
+    members = make_guests(machine, folder) if machine else []
     for number, name in enumerate(list_names(size)):
-        environment = make_environment(name, links, folder)
+        environment = make_linked_environment(name, links)
         command = make_command(name, environment, folder, size, seed * 1000 + number)
         members.append(Member(name, command, environment, folder))
     fleet = Fleet(members)

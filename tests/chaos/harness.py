@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from chaos.checker import Verdict, judge, list_differences
-from chaos.field import FAULTS, Fault, Field, Wound
+from chaos.field import FAULTS, Fault, Field, Wound, combine
 from chaos.fleet import Size, list_names, run_fleet
 from chaos.journal import JournalContent
 from chaos.links import run_links
+from chaos.machine import run_machine
 from chaos.observer import Observer, find_socket
-from chaos.probe import Prober
+from chaos.recorder import Prober
 from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate
 from private_servers import PrivateServers, run_private_servers
@@ -58,16 +59,17 @@ class Harness:
     def run(cls, folder: Path, size: Size, seed: int) -> Iterator[Self]:
         """Start everything, and stop it."""
         with ExitStack() as stack:
-            servers = stack.enter_context(run_private_servers(folder))
+            machine = stack.enter_context(run_machine())
+            servers = stack.enter_context(run_private_servers(folder, machine.host_address if machine else None))
             with connect_database(servers.database_url, application_name="observer") as connection:
                 migrate(connection)
             links = stack.enter_context(run_links(list_targets(servers, size), folder / "proxy.log"))
-            fleet = stack.enter_context(run_fleet(size, links, folder, seed))
+            fleet = stack.enter_context(run_fleet(size, links, machine, folder, seed))
             observer = Observer(servers.database_url, servers.redis_url)
             stack.callback(observer.close)
             prober = stack.enter_context(Prober.run(servers.redis_url, folder))
             randomness = random.Random(seed)  # noqa: S311 - chosen victims, not secrets
-            yield cls(Field(fleet, links, servers, observer, randomness), prober, folder)
+            yield cls(Field(fleet, links, servers, observer, randomness, machine), prober, folder)
 
     def try_fault(self, fault: Fault) -> Trial:
         """Inject one fault, wait until all is well, heal it, and wait until all is well again."""
@@ -139,9 +141,12 @@ def list_targets(servers: PrivateServers, size: Size) -> dict[str, tuple[Path, s
     return {f"{name}/{server}": (path, "127.0.0.1") for name in list_names(size) for server, path in sockets.items()}
 
 
-def draw_faults(names: list[str], seed: int) -> Iterator[Fault]:
-    """Draw faults without end: in each round every kind once, in another order."""
+def draw_faults(names: list[str], seed: int, pairs_share: float) -> Iterator[Fault]:
+    """Draw faults without end: in each round every kind once, in another order, some beside a second one."""
     randomness = random.Random(f"faults {seed}")  # noqa: S311 - the order of trials
     while True:
         for name in randomness.sample(names, len(names)):
             yield FAULTS[name]
+            if randomness.random() < pairs_share:
+                first, second = randomness.sample(names, 2)
+                yield combine(FAULTS[first], FAULTS[second])

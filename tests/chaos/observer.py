@@ -32,7 +32,7 @@ class Observer:
             autocommit=True,
             application_name="observer",
             connect_timeout=PATIENCE_SECONDS,
-            options="-c default_transaction_read_only=off",
+            options="-c default_transaction_read_only=off -c statement_timeout=20s",
         )
 
     def ask(self, query: str, arguments: dict[str, Any] | None = None) -> list[Row] | None:

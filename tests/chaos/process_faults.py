@@ -3,16 +3,24 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
+import psycopg
+
 from chaos.field import SECONDS_AIMED_AT_FROZEN, Field, Wound, fault, signal_server
-from chaos.fleet import Member
+from chaos.fleet import GUEST_AGGREGATOR, GUEST_CONSUMER, Member
 
 # what a member waits for while it has a transaction open
 CONSUMER_LOCK: Final = "SELECT FROM llm_provider_health WHERE provider = 'claude' FOR UPDATE"
 AGGREGATOR_LOCK: Final = "SELECT FROM llm_costs_daily WHERE provider = 'claude' FOR UPDATE"
-TRAP_SECONDS: Final = 4.0
+LOCKS: Final = {
+    "consumer": CONSUMER_LOCK,
+    "aggregator": AGGREGATOR_LOCK,
+    GUEST_CONSUMER: CONSUMER_LOCK,
+    GUEST_AGGREGATOR: AGGREGATOR_LOCK,
+}
+LURE_SECONDS: Final = 4.0
 # a supervisor starts what has died after a moment
 SUPERVISOR_SECONDS: Final = 0.2
 FROZEN_SECONDS: Final = 12.0
@@ -24,28 +32,42 @@ def choose_member(field: Field, kind: str) -> Member:
 
 
 @contextmanager
-def trapped(field: Field, members: list[Member], lock: str) -> Iterator[Member | None]:
-    """Hold rows until one of the members waits for them inside its transaction; None where none came in time."""
-    names = [member.name for member in members]
+def lured(field: Field, kind: str) -> Iterator[Member | None]:
+    """Hold rows until a member of a kind waits for them inside its transaction; None where none came in time."""
+    lock = LOCKS.get(kind)
+    with ExitStack() as stack:
+        caught = None
+        # where PostgreSQL is away or others hold the rows the fault strikes all the same
+        with suppress(psycopg.Error):
+            if lock is not None:
+                blocker = stack.enter_context(field.observer.connect())
+                stack.enter_context(suppress(psycopg.Error))
+                stack.enter_context(blocker.transaction(force_rollback=True))
+                blocker.execute(lock.encode())
+                caught = wait_for_victim(field, kind)
+        yield caught
+
+
+def wait_for_victim(field: Field, kind: str) -> Member | None:
+    """Wait until a member waits for a lock."""
+    members = {member.name: member for member in field.fleet.list_kind(kind)}
     query = (
         "SELECT application_name FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND split_part(application_name, ' ', 1) = ANY(%(names)s)"
+        " WHERE wait_event_type = 'Lock' AND application_name = ANY(%(names)s)"
     )
-    with field.observer.connect() as blocker, blocker.transaction(force_rollback=True):
-        blocker.execute(lock.encode())
-        deadline = time.monotonic() + TRAP_SECONDS
-        waiting: list[tuple[object, ...]] = []
-        while not waiting and time.monotonic() < deadline:
-            waiting = field.observer.ask(query, {"names": names}) or []
-            time.sleep(0.02)
-        found = str(waiting[0][0]).split(" ")[0] if waiting else None
-        yield next((member for member in members if member.name == found), None)
+    deadline = time.monotonic() + LURE_SECONDS
+    while time.monotonic() < deadline:
+        waiting = field.observer.ask(query, {"names": list(members)})
+        if waiting:
+            return members[waiting[0][0]]
+        time.sleep(0.02)
+    return None
 
 
 @fault("consumer killed")
 def kill_consumer(field: Field) -> Iterator[Wound]:
     """Kill a consumer inside its transaction."""
-    with trapped(field, field.fleet.list_kind("consumer"), CONSUMER_LOCK) as caught:
+    with lured(field, "consumer") as caught:
         victim = caught or choose_member(field, "consumer")
         at = time.time()
         victim.kill()
@@ -69,7 +91,7 @@ def kill_all_consumers(field: Field) -> Iterator[Wound]:
 @fault("consumer frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
 def freeze_consumer(field: Field) -> Iterator[Wound]:
     """Freeze a consumer inside its transaction, for so long that others take over; then it goes on."""
-    with trapped(field, field.fleet.list_kind("consumer"), CONSUMER_LOCK) as caught:
+    with lured(field, "consumer") as caught:
         victim = caught or choose_member(field, "consumer")
         at = time.time()
         victim.send(signal.SIGSTOP)
@@ -82,7 +104,7 @@ def freeze_consumer(field: Field) -> Iterator[Wound]:
 @fault("aggregator killed")
 def kill_aggregator(field: Field) -> Iterator[Wound]:
     """Kill an aggregator inside its fold."""
-    with trapped(field, field.fleet.list_kind("aggregator"), AGGREGATOR_LOCK) as caught:
+    with lured(field, "aggregator") as caught:
         victim = caught or choose_member(field, "aggregator")
         at = time.time()
         victim.kill()
@@ -93,7 +115,7 @@ def kill_aggregator(field: Field) -> Iterator[Wound]:
 @fault("aggregator frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
 def freeze_aggregator(field: Field) -> Iterator[Wound]:
     """Freeze an aggregator inside its fold; then it goes on."""
-    with trapped(field, field.fleet.list_kind("aggregator"), AGGREGATOR_LOCK) as caught:
+    with lured(field, "aggregator") as caught:
         victim = caught or choose_member(field, "aggregator")
         at = time.time()
         victim.send(signal.SIGSTOP)

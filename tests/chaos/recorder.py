@@ -8,12 +8,14 @@ import random
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from chaos.fleet import NAMESPACE
 from chaos.journal import Entry, Journal
 from fuseboard_producer import Attempt, NoProviderAvailable, Producer, Request, Router
 from fuseboard_schema.identifiers import make_event_id
@@ -96,6 +98,33 @@ def make_fields(entry: Entry) -> dict[str, Any]:
         "cost_usd": entry.reported_cost_usd,
         "tags": {"team": entry.team} if entry.team else None,
     }
+
+
+class Prober:
+    """A producer that nothing is done to: what it records after a fault shows when all is well again."""
+
+    def __init__(self, producer: Producer, journal: Journal) -> None:
+        self._producer = producer
+        self._recorder = Recorder(producer, journal, random.Random(0))  # noqa: S311 - traffic
+        self._journal = journal
+
+    @classmethod
+    @contextmanager
+    def run(cls, redis_url: str, folder: Path) -> Iterator[Self]:
+        """Make one that reaches Redis past all links."""
+        with Producer(
+            redis_url, namespace=NAMESPACE, spool_dir=folder / "prober.spool", worker_id="prober"
+        ) as producer:
+            yield cls(producer, Journal(folder / "prober.journal"))
+
+    def record(self) -> str:
+        """Record an event; returns its id."""
+        return self._recorder.record_once().event_id
+
+    def close(self) -> None:
+        """Hand over everything."""
+        self._producer.close(30)
+        self._journal.note_drops(self._producer.counters.dropped)
 
 
 def run_recorder(orders: dict[str, Any]) -> None:

@@ -1,0 +1,77 @@
+"""Servers that answer and refuse: Redis at its memory, read-only or alone; PostgreSQL demoted."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import redis as redis_client
+
+from chaos.field import Field, Wound, fault
+
+REFUSED_SECONDS = 4.0
+
+
+def configure(field: Field, name: str, value: str) -> None:
+    """Set a setting of Redis."""
+    field.observer.redis.config_set(name, value)
+
+
+@fault("redis at its memory", held_seconds=REFUSED_SECONDS, is_outage=True)
+def fill_redis(field: Field) -> Iterator[Wound]:
+    """Let Redis refuse every write that needs memory."""
+    at = time.time()
+    configure(field, "maxmemory", "1mb")
+    try:
+        yield Wound(at, "redis")
+    finally:
+        configure(field, "maxmemory", "0")
+
+
+@fault("redis read-only", held_seconds=REFUSED_SECONDS, is_outage=True)
+def demote_redis(field: Field) -> Iterator[Wound]:
+    """Make Redis the replica of a server that is not there, then a master again."""
+    at = time.time()
+    # a replica that never reached its master keeps what it has, and serves it
+    field.observer.redis.replicaof("127.0.0.1", "1")
+    try:
+        yield Wound(at, "redis")
+    finally:
+        field.observer.redis.replicaof("NO", "ONE")
+
+
+@fault("redis without replicas", held_seconds=REFUSED_SECONDS, is_outage=True)
+def isolate_redis(field: Field) -> Iterator[Wound]:
+    """Let Redis refuse writes because too few replicas follow it."""
+    at = time.time()
+    configure(field, "min-replicas-to-write", "1")
+    try:
+        yield Wound(at, "redis")
+    finally:
+        configure(field, "min-replicas-to-write", "0")
+
+
+@fault("redis connections ended")
+def end_redis_connections(field: Field) -> Iterator[Wound]:
+    """End all connections of Redis but our own."""
+    at = time.time()
+    with suppress(redis_client.RedisError):
+        field.observer.redis.client_kill_filter(_type="normal", skipme=True)
+    yield Wound(at, "redis")
+
+
+@fault("postgresql read-only", held_seconds=REFUSED_SECONDS, is_outage=True)
+def demote_postgresql(field: Field) -> Iterator[Wound]:
+    """Make PostgreSQL read-only, as a server that was demoted."""
+    at = time.time()
+    set_read_only(field, "on")
+    try:
+        yield Wound(at, "postgresql", needs_fold=True)
+    finally:
+        set_read_only(field, "off")
+
+
+def set_read_only(field: Field, value: str) -> None:
+    """Let transactions of all sessions, open and new, only read from now on, or write again."""
+    with field.observer.connect() as session:
+        session.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+        session.execute("SELECT pg_reload_conf()")
