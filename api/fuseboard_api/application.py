@@ -16,6 +16,7 @@ from fuseboard_api.authentication import require
 from fuseboard_api.dashboard import add_dashboard
 from fuseboard_api.document import complete_document
 from fuseboard_api.metrics import CONTENT_TYPE, render_metrics
+from fuseboard_api.parameters import refuse_unknown_parameters
 from fuseboard_api.problems import add_problem_handlers, declare_problems
 from fuseboard_api.protection import BodyLimit, SecurityHeaders
 from fuseboard_api.reads import Held
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         controls.router,
         login.router,
     ):
-        app.include_router(router, **PROTECTED)
+        app.include_router(router, **PROTECTED, dependencies=[Depends(refuse_unknown_parameters)])
     app.include_router(liveness.router)
     add_documents(app)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
@@ -75,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def add_documents(app: FastAPI) -> None:
     """Serve what machines read: metrics, and what the API is."""
-    needs_read = [Depends(require("read"))]
+    needs_read = [Depends(require("read")), Depends(refuse_unknown_parameters)]
     metrics = {200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @cache

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from fuseboard_api import answers
 from fuseboard_api.authentication import Identity, require
+from fuseboard_api.bodies import ORDER_MAX_BYTES, describe_body, read_body
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.order_store import CircuitOrder, OrderName, give_order, update_provider
 from fuseboard_api.parameters import NO_NUL, ProviderPath
@@ -21,7 +22,7 @@ from fuseboard_consumer.publisher import publish_circuits
 log = logging.getLogger(__name__)
 REASON_MAX_LENGTH: Final = 500
 
-router = APIRouter(prefix="/api/llm", tags=["controls"], responses=declare_problems(404))
+router = APIRouter(prefix="/api/llm", tags=["controls"], responses=declare_problems(404, 415))
 Admin = Annotated[Identity, Depends(require("admin"))]
 Reason = Annotated[
     str,
@@ -58,8 +59,15 @@ class Override(Order):
     until: AwareDatetime | None = None
 
 
-@router.post("/providers/{provider:path}/enable", response_model=answers.ProviderEnabled)
-def enable_provider(held: Held, identity: Admin, provider: ProviderPath, body: Enabled) -> ExactJson:
+EnabledBody = Annotated[Enabled, Depends(read_body(Enabled, ORDER_MAX_BYTES))]
+OrderBody = Annotated[Order, Depends(read_body(Order, ORDER_MAX_BYTES))]
+OverrideBody = Annotated[Override, Depends(read_body(Override, ORDER_MAX_BYTES))]
+
+
+@router.post(
+    "/providers/{provider:path}/enable", response_model=answers.ProviderEnabled, openapi_extra=describe_body(Enabled)
+)
+def enable_provider(held: Held, identity: Admin, provider: ProviderPath, body: EnabledBody) -> ExactJson:
     """Let workers choose a provider, or keep them from it."""
     with held.pool.connection() as connection:
         if not update_provider(connection, provider, enabled=body.enabled):
@@ -69,32 +77,38 @@ def enable_provider(held: Held, identity: Admin, provider: ProviderPath, body: E
     return ExactJson(answers.ProviderEnabled(provider, body.enabled, is_published))
 
 
-@router.post("/circuits/{provider:path}/force-open", response_model=answers.OrderDone)
-def force_circuit_open(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
+@router.post(
+    "/circuits/{provider:path}/force-open", response_model=answers.OrderDone, openapi_extra=describe_body(Override)
+)
+def force_circuit_open(held: Held, identity: Admin, provider: ProviderPath, body: OverrideBody) -> ExactJson:
     """Let no call through to a provider."""
     return order(held, identity, "force_circuit_open", provider, body)
 
 
-@router.post("/circuits/{provider:path}/disable", response_model=answers.OrderDone)
-def disable_circuit(held: Held, identity: Admin, provider: ProviderPath, body: Override) -> ExactJson:
+@router.post(
+    "/circuits/{provider:path}/disable", response_model=answers.OrderDone, openapi_extra=describe_body(Override)
+)
+def disable_circuit(held: Held, identity: Admin, provider: ProviderPath, body: OverrideBody) -> ExactJson:
     """Disable the circuit, not the provider: admit every call and never open."""
     return order(held, identity, "disable_circuit", provider, body)
 
 
-@router.post("/circuits/{provider:path}/clear", response_model=answers.OrderDone)
-def clear_circuit_override(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+@router.post("/circuits/{provider:path}/clear", response_model=answers.OrderDone, openapi_extra=describe_body(Order))
+def clear_circuit_override(held: Held, identity: Admin, provider: ProviderPath, body: OrderBody) -> ExactJson:
     """Go back to what the circuit was before it was forced open or disabled."""
     return order(held, identity, "clear_circuit_override", provider, body)
 
 
-@router.post("/circuits/{provider:path}/reset", response_model=answers.OrderDone)
-def reset_circuit(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+@router.post("/circuits/{provider:path}/reset", response_model=answers.OrderDone, openapi_extra=describe_body(Order))
+def reset_circuit(held: Held, identity: Admin, provider: ProviderPath, body: OrderBody) -> ExactJson:
     """Close the circuit as if it were new; a throttle stays."""
     return order(held, identity, "reset_circuit", provider, body)
 
 
-@router.post("/circuits/{provider:path}/reset-throttle", response_model=answers.OrderDone)
-def reset_circuit_throttle(held: Held, identity: Admin, provider: ProviderPath, body: Order) -> ExactJson:
+@router.post(
+    "/circuits/{provider:path}/reset-throttle", response_model=answers.OrderDone, openapi_extra=describe_body(Order)
+)
+def reset_circuit_throttle(held: Held, identity: Admin, provider: ProviderPath, body: OrderBody) -> ExactJson:
     """Forget that the provider asked to be left alone."""
     return order(held, identity, "reset_circuit_throttle", provider, body)
 

@@ -12,9 +12,8 @@ from fuseboard_api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE
 from fuseboard_api.record_schema import build_recorded_event_schema
 
 EXAMPLES_PATH: Final = Path(__file__).parent / "examples.json"
-# what needs a body to go wrong, and what needs any input
+# what needs a body to go wrong
 OF_A_BODY: Final = ("400", "408", "413")
-OF_AN_INPUT: Final = "422"
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -28,7 +27,8 @@ def complete_document(document: Json) -> Json:
         drop_impossible_problems(method, operation)
         add_parameter_examples(operation, examples["parameters"])
         add_answer_examples(operation, examples)
-    schemas = completed["components"]["schemas"]
+    schemas = completed["components"]["schemas"] | collect_body_schemas(completed)
+    completed["components"]["schemas"] = schemas
     describe_fields(schemas)
     schemas |= {"Event": build_recorded_event_schema(), "Problem": PROBLEM_SCHEMA}
     return completed
@@ -38,6 +38,18 @@ def list_operations(document: Json) -> Iterator[tuple[str, Json]]:
     """Give the method of every operation of a document, and the operation."""
     for path in document["paths"].values():
         yield from path.items()
+
+
+def collect_body_schemas(document: Json) -> Json:
+    """Collect the schemas that operations have of their bodies by name, and leave a reference to each there."""
+    schemas = {}
+    for _, operation in list_operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            name = content["schema"].get("title")
+            if name is not None:
+                schemas[name] = content["schema"]
+                content["schema"] = {"$ref": f"#/components/schemas/{name}"}
+    return schemas
 
 
 def describe_scope(operation: Json) -> None:
@@ -58,13 +70,10 @@ def list_scopes(operation: Json) -> list[str]:
 
 
 def drop_impossible_problems(method: str, operation: Json) -> None:
-    """Drop the problems of inputs that an operation does not take, and of scopes that every token has."""
+    """Drop the problems of bodies that an operation does not take, and of scopes that every token has."""
     impossible: list[str] = []
     if "requestBody" not in operation:
         impossible += OF_A_BODY
-        # a cookie is any text
-        if all(parameter["in"] == "cookie" for parameter in operation.get("parameters", ())):
-            impossible.append(OF_AN_INPUT)
     # no page of another site is refused a read: it cannot see the answer
     if method == "get" and "security" in operation and list_scopes(operation) in ([], ["read"]):
         impossible.append("403")

@@ -18,6 +18,7 @@ from fuseboard_api.authentication import (
     refuse_guessing,
     try_token,
 )
+from fuseboard_api.bodies import describe_body, read_body
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.parameters import NO_NUL
 from fuseboard_api.problems import Problem, declare_problems
@@ -28,6 +29,8 @@ from fuseboard_api.tokens import TOKEN_MAX_LENGTH, hash_secret, make_secret
 
 SESSION_LASTS: Final = timedelta(hours=12)
 CODE_MAX_LENGTH: Final = 128
+# whoever sends it is not known yet
+LOGIN_MAX_BYTES: Final = 4_000
 
 router = APIRouter(tags=["login"])
 Code = Annotated[str, Query(max_length=CODE_MAX_LENGTH, pattern=NO_NUL, description="Of the link.")]
@@ -50,8 +53,15 @@ class Login(BaseModel):
     token: Annotated[str, Field(max_length=TOKEN_MAX_LENGTH)]
 
 
-@router.post("/login", response_model=Identity, responses={200: {"headers": STARTED}})
-def log_in(request: Request, held: Held, body: Login) -> Response:
+@router.post(
+    "/login",
+    response_model=Identity,
+    responses={200: {"headers": STARTED}, **declare_problems(415)},
+    openapi_extra=describe_body(Login),
+)
+def log_in(
+    request: Request, held: Held, body: Annotated[Login, Depends(read_body(Login, LOGIN_MAX_BYTES))]
+) -> Response:
     """Turn a token into the session of this browser, which lasts 12 hours at most and ends with the token."""
     if "Origin" in request.headers and not is_same_origin(request):
         raise Problem(403, "a login comes from this installation's own page")

@@ -20,6 +20,10 @@ from fuseboard_schema.database import DATABASE_DOWN
 log = logging.getLogger(__name__)
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
+# an answer is no larger for a request that is wrong in a thousand places
+ERRORS_MAX: Final = 20
+PLACE_MAX_LENGTH: Final = 100
+DETAIL_MAX_LENGTH: Final = 500
 BUSY: Final = (PoolTimeout, PoolClosed, TooManyRequests)
 # what PostgreSQL says when it cannot be asked
 UNAVAILABLE: Final = (*DATABASE_DOWN, *BUSY)
@@ -34,7 +38,7 @@ PROBLEM_SCHEMA: Final = {
         "detail": {"type": "string", "description": "What is wrong, and what to do."},
         "errors": {
             "type": "array",
-            "description": "Only of 422: each part of the request that is wrong.",
+            "description": f"Only of 422: each part of the request that is wrong, at most {ERRORS_MAX} of them.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -130,8 +134,15 @@ async def _answer_invalid_request(_request: Request, error: Exception) -> Respon
     if not isinstance(error, RequestValidationError):
         raise error
     # what was sent is not sent back: it may be a secret
-    wrong = [{"place": ".".join(map(str, item["loc"])), "detail": item["msg"]} for item in error.errors()]
-    return make_problem(422, "; ".join(f"{item['place']}: {item['detail']}" for item in wrong), errors=wrong)
+    found = error.errors()
+    wrong = [
+        {"place": ".".join(map(str, item["loc"]))[:PLACE_MAX_LENGTH], "detail": item["msg"][:DETAIL_MAX_LENGTH]}
+        for item in found[:ERRORS_MAX]
+    ]
+    said = [f"{item['place']}: {item['detail']}" for item in wrong]
+    if len(found) > ERRORS_MAX:
+        said.append(f"and {len(found) - ERRORS_MAX} more")
+    return make_problem(422, "; ".join(said), errors=wrong)
 
 
 async def _answer_unavailable(_request: Request, error: Exception) -> Response:
