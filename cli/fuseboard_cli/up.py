@@ -24,6 +24,7 @@ from fuseboard_cli.secrets import mask_url
 from fuseboard_cli.servers import open_database, use_servers
 from fuseboard_cli.services import make_command, make_environment, migrate_database
 from fuseboard_schema.settings import Settings, read_settings
+from fuseboard_schema.stream import NAMESPACE
 
 PROGRAM: Final = "fuseboard"
 CONSUMERS: Final = 1
@@ -118,7 +119,7 @@ def make_login_link(settings: Settings, port: int) -> str:
 
 def describe_installation(settings: Settings, *, is_embedded: bool) -> str:
     """Say where the servers are and how to emit an event; a password is never shown."""
-    arguments = [] if settings.namespace == "fuseboard" else [f'namespace="{settings.namespace}"']
+    arguments = [] if settings.namespace == NAMESPACE else [f'namespace="{settings.namespace}"']
     urls = {"DATABASE_URL": settings.database_url or "", "REDIS_URL": settings.redis_url or ""}
     if is_embedded:
         arguments.insert(0, f'"{settings.redis_url}"')

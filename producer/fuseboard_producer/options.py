@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -9,7 +10,14 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, model_validator
 
 from fuseboard_schema.redis_url import parse_redis_url
-from fuseboard_schema.stream import FLUSH_MAX_EVENTS, STREAM_MAX_ENTRIES
+from fuseboard_schema.stream import (
+    CA_CERTS_VARIABLE,
+    FLUSH_MAX_EVENTS,
+    NAMESPACE,
+    NAMESPACE_PATTERN,
+    NAMESPACE_VARIABLE,
+    STREAM_MAX_ENTRIES,
+)
 
 
 def _find_redis_url(redis_url: object) -> object:
@@ -21,13 +29,31 @@ def _find_redis_url(redis_url: object) -> object:
     return found
 
 
+def _find_namespace(namespace: object) -> object:
+    if namespace is not None:
+        return namespace
+    found = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
+    if not re.fullmatch(NAMESPACE_PATTERN, found):
+        raise ValueError(f"{NAMESPACE_VARIABLE} is {found[:80]!r}: up to 64 letters, digits and . _ -")
+    return found
+
+
+def _find_ca_certs(path: object) -> object:
+    if path is not None:
+        return path
+    found = os.environ.get(CA_CERTS_VARIABLE) or None
+    if found is not None and not Path(found).is_file():
+        raise ValueError(f"{CA_CERTS_VARIABLE} is {found[:200]!r}: no such file")
+    return found
+
+
 class Options(BaseModel):
     """The arguments of `Producer`, checked: an error names the argument and never shows the password in a URL."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Producer", hide_input_in_errors=True)
 
     redis_url: Annotated[str, BeforeValidator(_find_redis_url)]
-    namespace: str = Field("fuseboard", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    namespace: Annotated[str, BeforeValidator(_find_namespace), Field(pattern=NAMESPACE_PATTERN)]
     spool_dir: Path | None = None
     worker_id: str | None = Field(None, min_length=1, max_length=256)
     linger_seconds: float = Field(0.05, ge=0, le=60, allow_inf_nan=False)
@@ -35,7 +61,7 @@ class Options(BaseModel):
     buffer_max_events: int = Field(20_000, ge=1, le=10_000_000)
     spool_max_bytes: int = Field(50_000_000, ge=0)
     stream_max_entries: int = Field(STREAM_MAX_ENTRIES, ge=1)
-    redis_ca_certs: FilePath | None = None
+    redis_ca_certs: Annotated[FilePath | None, BeforeValidator(_find_ca_certs)]
 
     @cached_property
     def spool_path(self) -> Path:

@@ -24,16 +24,18 @@ ROOM_POLL_SECONDS: Final = 0.02
 class Producer:
     """Record LLM calls without ever slowing or breaking them. Safe with threads, fork and asyncio; one is enough.
 
-    redis_url: `redis://`, `rediss://` (TLS) or `unix://`; default REDIS_URL. spool_dir: where events wait that Redis
-    does not take; default FUSEBOARD_SPOOL_DIR, else a directory of this user. worker_id: default host:pid.
-    Nothing connects here. Raises ValueError naming the argument that is wrong or missing.
+    redis_url: `redis://`, `rediss://` (TLS) or `unix://`; default REDIS_URL. namespace: of the installation's keys in
+    Redis; default FUSEBOARD_NAMESPACE, else fuseboard. redis_ca_certs: a file of authorities for `rediss://`; default
+    FUSEBOARD_REDIS_CA_CERTS, else the system's. spool_dir: where events wait that Redis does not take; default
+    FUSEBOARD_SPOOL_DIR, else a directory of this user. worker_id: default host:pid.
+    Nothing connects here. Raises ValueError naming the argument or the variable that is wrong or missing.
     """
 
     def __init__(
         self,
         redis_url: str | None = None,
         *,
-        namespace: str = "fuseboard",
+        namespace: str | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
         worker_id: str | None = None,
         linger_seconds: float = 0.05,

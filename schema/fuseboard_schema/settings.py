@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fuseboard_schema.database_url import normalize_database_url
+from fuseboard_schema.stream import CA_CERTS_VARIABLE, NAMESPACE, NAMESPACE_PATTERN, NAMESPACE_VARIABLE
 from fuseboard_schema.variables import warn_of_unknown_variables
 
 
@@ -32,14 +33,21 @@ TimeZoneName = Annotated[str, AfterValidator(_check_time_zone)]
 class Settings(BaseSettings):
     """One field per environment variable; the alias is the variable's name."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        # compose files pass on what is not set as empty
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
 
     database_url: DatabaseUrl | None = Field(None, alias="DATABASE_URL")
     # past a pooler, for those that need a session of their own
     direct_database_url: DatabaseUrl | None = Field(None, alias="FUSEBOARD_DIRECT_DATABASE_URL")
     redis_url: str | None = Field(None, alias="REDIS_URL")
-    redis_ca_certs: str | None = Field(None, alias="FUSEBOARD_REDIS_CA_CERTS")
-    namespace: str = Field("fuseboard", alias="FUSEBOARD_NAMESPACE", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    redis_ca_certs: str | None = Field(None, alias=CA_CERTS_VARIABLE)
+    namespace: str = Field(NAMESPACE, alias=NAMESPACE_VARIABLE, pattern=NAMESPACE_PATTERN)
     data_dir: Path = Field(Path(".fuseboard"), alias="FUSEBOARD_DATA_DIR")
     spool_dir: Path | None = Field(None, alias="FUSEBOARD_SPOOL_DIR")
     baseline_provider: str = Field("claude", alias="FUSEBOARD_BASELINE_PROVIDER", min_length=1)

@@ -2,6 +2,12 @@
 
 from typing import Final
 
+# of one installation's keys in Redis: producers and the server side read the same variable with the same default
+NAMESPACE: Final = "fuseboard"
+NAMESPACE_VARIABLE: Final = "FUSEBOARD_NAMESPACE"
+NAMESPACE_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"
+CA_CERTS_VARIABLE: Final = "FUSEBOARD_REDIS_CA_CERTS"
+
 CONSUMER_GROUP: Final = "fuseboard"
 # the one field of an entry: a JSON array of events, one flush of one producer
 ENTRY_FIELD: Final = "events"
