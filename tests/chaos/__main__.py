@@ -75,7 +75,11 @@ def run_trials(harness: Harness, arguments: argparse.Namespace) -> list[Trial]:
     for fault in draw_faults(names, arguments.seed, arguments.pairs):
         if len(trials) >= arguments.faults or time.monotonic() > ends_at:
             break
-        trials.append(harness.try_fault(fault))
+        trial = harness.try_fault(fault)
+        if trial is None:
+            say(f"      {fault.name}: could not be injected")
+            continue
+        trials.append(trial)
         say(f"{len(trials):4}  {describe(trials[-1])}")
         for difference in trials[-1].differences:
             say(f"      DIFFERENCE {difference}")

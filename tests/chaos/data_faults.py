@@ -5,15 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from chaos.field import Field, Wound, fault
 from chaos.fleet import make_environment
 from chaos.observer import STREAM
 
-TWICE = 20
-TWICE_SECONDS = 2.0
-COMMAND_SECONDS = 60.0
+TWICE: Final = 20
+TWICE_SECONDS: Final = 2.0
+COMMAND_SECONDS: Final = 60.0
 
 
 def run_command(field: Field, *arguments: str) -> subprocess.Popen[bytes]:

@@ -83,6 +83,13 @@ class Member:
             self.send(signal.SIGKILL)
         self.process.wait()
 
+    def stop(self) -> None:
+        """End it in good order."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.send(signal.SIGTERM)
+        self.process.wait(STOP_SECONDS)
+
     @property
     def has_exited(self) -> bool:
         """Whether it ended by itself."""

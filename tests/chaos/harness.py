@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+import psycopg
+import redis as redis_client
+
 from chaos.checker import Verdict, judge, list_differences
 from chaos.field import FAULTS, Fault, Field, Wound, combine
 from chaos.fleet import Size, list_names, run_fleet
@@ -71,7 +74,15 @@ class Harness:
             randomness = random.Random(seed)  # noqa: S311 - chosen victims, not secrets
             yield cls(Field(fleet, links, servers, observer, randomness, machine), prober, folder)
 
-    def try_fault(self, fault: Fault) -> Trial:
+    def try_fault(self, fault: Fault) -> Trial | None:
+        """Try one fault; None where it could not be injected, as a second one of a server that is away."""
+        try:
+            return self.inject(fault)
+        except (psycopg.Error, redis_client.RedisError):
+            self.start_the_dead()
+            return None
+
+    def inject(self, fault: Fault) -> Trial:
         """Inject one fault, wait until all is well, heal it, and wait until all is well again."""
         last_entry = self.field.observer.read_last_entry()
         recovery_seconds: float | None = None

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from typing import Final
 
 from chaos.field import SECONDS_AIMED_AT, SECONDS_AIMED_AT_FROZEN, Field, Strike, Wound, fault
 from chaos.process_faults import choose_member, lured
 
-LINK_SECONDS = 8.0
+LINK_SECONDS: Final = 8.0
 
 
 def turn_links(field: Field, kind: str, server: str, mode: str, *, takes_all: bool) -> list[str]:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from typing import Final
 
 from chaos.field import SECONDS_AIMED_AT_FROZEN, Field, Wound, fault
 from chaos.fleet import GUEST_AGGREGATOR, GUEST_CONSUMER
 from chaos.process_faults import lured
 
-VANISHED_SECONDS = 20.0
-TRIES = 5
+VANISHED_SECONDS: Final = 20.0
+TRIES: Final = 5
 
 
 def vanish(field: Field, kind: str, *, needs_fold: bool) -> Iterator[Wound]:

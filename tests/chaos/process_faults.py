@@ -88,6 +88,31 @@ def kill_all_consumers(field: Field) -> Iterator[Wound]:
     yield Wound(at, "consumers")
 
 
+@fault("restarted one by one")
+def restart_all(field: Field) -> Iterator[Wound]:
+    """End consumers and aggregators in good order and start them again, as an upgrade does."""
+    for member in [*field.fleet.list_kind("consumer"), *field.fleet.list_kind("aggregator")]:
+        member.stop()
+        member.start()
+    yield Wound(time.time(), "consumers and aggregators", needs_fold=True)
+
+
+@fault("everything killed", aim_seconds=SECONDS_AIMED_AT_FROZEN)
+def kill_everything(field: Field) -> Iterator[Wound]:
+    """Kill consumers, aggregators, the API and both servers at once, then start them, as a machine that restarts."""
+    at = time.time()
+    members = [each for each in field.fleet.members.values() if each.kind in {"consumer", "aggregator", "api"}]
+    for member in members:
+        member.kill()
+    for server in (field.servers.valkey, field.servers.postgres):
+        server.kill9()
+    for server in (field.servers.valkey, field.servers.postgres):
+        server.start()
+    for member in members:
+        member.start()
+    yield Wound(at, "everything", needs_fold=True)
+
+
 @fault("consumer frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
 def freeze_consumer(field: Field) -> Iterator[Wound]:
     """Freeze a consumer inside its transaction, for so long that others take over; then it goes on."""
@@ -231,3 +256,11 @@ def hold_rows(field: Field) -> Iterator[Wound]:
         session.execute(AGGREGATOR_LOCK.encode())
         at = time.time()
         yield Wound(at, "rows", needs_fold=True)
+
+
+@fault("table locked", held_seconds=3.0, is_outage=True)
+def lock_table(field: Field) -> Iterator[Wound]:
+    """Lock a table as VACUUM FULL or a migration does."""
+    with field.observer.connect() as session, session.transaction(force_rollback=True):
+        session.execute("LOCK TABLE llm_usage_deltas")
+        yield Wound(time.time(), "llm_usage_deltas", needs_fold=True)

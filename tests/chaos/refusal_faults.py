@@ -1,14 +1,31 @@
 """Servers that answer and refuse: Redis at its memory, read-only or alone; PostgreSQL demoted."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Final
 
+import psycopg
 import redis as redis_client
 
 from chaos.field import Field, Wound, fault
 
-REFUSED_SECONDS = 4.0
+REFUSED_SECONDS: Final = 4.0
+INSIST_SECONDS: Final = 30.0
+
+
+def insist(action: Callable[[], object]) -> None:
+    """Do what heals, though the server may be busy with a second fault; raises what it says when it stays so."""
+    deadline = time.monotonic() + INSIST_SECONDS
+    while True:
+        try:
+            action()
+        except (redis_client.RedisError, psycopg.Error):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def configure(field: Field, name: str, value: str) -> None:
@@ -24,7 +41,7 @@ def fill_redis(field: Field) -> Iterator[Wound]:
     try:
         yield Wound(at, "redis")
     finally:
-        configure(field, "maxmemory", "0")
+        insist(lambda: configure(field, "maxmemory", "0"))
 
 
 @fault("redis read-only", held_seconds=REFUSED_SECONDS, is_outage=True)
@@ -36,7 +53,7 @@ def demote_redis(field: Field) -> Iterator[Wound]:
     try:
         yield Wound(at, "redis")
     finally:
-        field.observer.redis.replicaof("NO", "ONE")
+        insist(lambda: field.observer.redis.replicaof("NO", "ONE"))
 
 
 @fault("redis without replicas", held_seconds=REFUSED_SECONDS, is_outage=True)
@@ -47,7 +64,7 @@ def isolate_redis(field: Field) -> Iterator[Wound]:
     try:
         yield Wound(at, "redis")
     finally:
-        configure(field, "min-replicas-to-write", "0")
+        insist(lambda: configure(field, "min-replicas-to-write", "0"))
 
 
 @fault("redis connections ended")
@@ -67,7 +84,7 @@ def demote_postgresql(field: Field) -> Iterator[Wound]:
     try:
         yield Wound(at, "postgresql", needs_fold=True)
     finally:
-        set_read_only(field, "off")
+        insist(lambda: set_read_only(field, "off"))
 
 
 def set_read_only(field: Field, value: str) -> None:
