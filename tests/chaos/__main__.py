@@ -40,13 +40,17 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose_names(kinds: str, *, has_machine: bool) -> list[str]:
+def choose_names(kinds: str) -> list[str]:
     """Choose faults by parts of their names; ends with a message where one fits none."""
     parts = [part.strip() for part in kinds.split(",") if part.strip()]
     unknown = [part for part in parts if not any(part in name for name in FAULTS)]
     if unknown:
         sys.exit(f"--kinds: no fault is named like {', '.join(unknown)}; --list names all")
-    names = [name for name in sorted(FAULTS) if not parts or any(part in name for part in parts)]
+    return [name for name in sorted(FAULTS) if not parts or any(part in name for part in parts)]
+
+
+def leave_out(names: list[str], *, has_machine: bool) -> list[str]:
+    """Leave out, and say so, what needs a machine of its own where none can be made."""
     left_out = [] if has_machine else [name for name in names if FAULTS[name].needs_machine]
     if left_out:
         say(f"left out, because they need root and `ip netns`: {', '.join(left_out)}")
@@ -66,12 +70,12 @@ def describe(trial: Trial) -> str:
     return f"{trial.fault.name}: {trial.wound.victim}{marks}  {took}{late}"
 
 
-def run_trials(harness: Harness, arguments: argparse.Namespace) -> list[Trial]:
+def run_trials(harness: Harness, names: list[str], arguments: argparse.Namespace) -> list[Trial]:
     """Try faults until there were enough or the time is up."""
     trials: list[Trial] = []
     harness.is_brief = arguments.brief
     ends_at = time.monotonic() + arguments.minutes * 60
-    names = choose_names(arguments.kinds, has_machine=harness.field.machine is not None)
+    names = leave_out(names, has_machine=harness.field.machine is not None)
     for fault in draw_faults(names, arguments.seed, arguments.pairs):
         if len(trials) >= arguments.faults or time.monotonic() > ends_at:
             break
@@ -90,8 +94,10 @@ def run_chaos(arguments: argparse.Namespace, folder: Path) -> int:
     """Run, print, and return the exit code."""
     size = Size(arguments.consumers, arguments.aggregators, arguments.producers, arguments.rate)
     say(f"seed {arguments.seed}, files in {folder}")
-    with Harness.run(folder, size, arguments.seed) as harness:
-        trials = run_trials(harness, arguments)
+    names = choose_names(arguments.kinds)
+    wants_machine = any(FAULTS[name].needs_machine for name in names)
+    with Harness.run(folder, size, arguments.seed, wants_machine=wants_machine) as harness:
+        trials = run_trials(harness, names, arguments)
         verdict = harness.finish()
         event_times = harness.list_event_times()
     lines = make_lines(trials, event_times, verdict)

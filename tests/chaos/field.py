@@ -99,7 +99,8 @@ def combine(first: Fault, second: Fault) -> Fault:
     return Fault(
         "two at once",
         strike,
-        SECONDS_AIMED_AT_FROZEN,
+        # one may be found out only when the other one is over
+        first.aim_seconds + second.aim_seconds,
         max(first.held_seconds, second.held_seconds),
         first.is_outage or second.is_outage,
     )

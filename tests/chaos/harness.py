@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -59,10 +59,10 @@ class Harness:
 
     @classmethod
     @contextmanager
-    def run(cls, folder: Path, size: Size, seed: int) -> Iterator[Self]:
+    def run(cls, folder: Path, size: Size, seed: int, *, wants_machine: bool) -> Iterator[Self]:
         """Start everything, and stop it."""
         with ExitStack() as stack:
-            machine = stack.enter_context(run_machine())
+            machine = stack.enter_context(run_machine() if wants_machine else nullcontext())
             servers = stack.enter_context(run_private_servers(folder, machine.host_address if machine else None))
             with connect_database(servers.database_url, application_name="observer") as connection:
                 migrate(connection)
