@@ -14,7 +14,7 @@ from fuseboard_producer.counters import Counters, LockFreeCounter
 from fuseboard_producer.limited_log import LimitedLog
 from fuseboard_producer.options import Options
 from fuseboard_producer.outbox import Outbox
-from fuseboard_producer.process_exit import guard_os_exit, tell_of_forks_and_exits
+from fuseboard_producer.process_exit import guard_os_exit, guard_termination, tell_of_forks_and_exits
 from fuseboard_producer.sender import Sender
 from fuseboard_producer.spool import Spool
 from fuseboard_producer.watchdog import Watchdog
@@ -61,6 +61,7 @@ class Flusher:
             try:
                 if self.thread is None and not self._is_closed:
                     guard_os_exit()
+                    guard_termination()
                     self.thread = threading.Thread(target=self._run, name="fuseboard-flusher", daemon=True)
                     self.thread.start()
             except RuntimeError as error:

@@ -2,12 +2,18 @@
 
 import atexit
 import os
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn, Protocol
 from weakref import WeakValueDictionary
 
 AT_EXIT_SECONDS: Final = 5.0
 OS_EXIT_SECONDS: Final = 2.0
+TERMINATION_SECONDS: Final = 1.0
 
 
 class Settling(Protocol):
@@ -28,6 +34,19 @@ _exit_at_once: Final = os._exit
 def tell_of_forks_and_exits(settling: Settling) -> None:
     """Reset it in every forked child, settle it before the interpreter ends."""
     _told[id(settling)] = settling
+    guard_termination()
+
+
+def guard_termination() -> None:
+    """Settle before a child of multiprocessing is ended by SIGTERM: so ends each worker of `with Pool() as pool`.
+
+    Only where nobody else has a say in SIGTERM, and no other process: whoever ends those gives them a handler.
+    See docs/decisions/0023-children-of-multiprocessing-settle-at-sigterm.md.
+    """
+    if _is_child_of_multiprocessing() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # in another thread than the main one
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, _settle_and_die)
 
 
 def guard_os_exit() -> None:
@@ -47,6 +66,36 @@ def _settle_and_exit(status: int) -> NoReturn:
         _exit_at_once(status)
 
 
+def _settle_and_die(signal_number: int, _frame: object) -> None:
+    # a second one ends the process at once
+    signal.signal(signal_number, signal.SIG_DFL)
+    # in a thread of its own: the code that is interrupted may hold a lock, for ever by now
+    settling = threading.Thread(target=_settle_all, args=[TERMINATION_SECONDS], name="fuseboard-end", daemon=True)
+    with suppress(RuntimeError):
+        settling.start()
+        settling.join(TERMINATION_SECONDS * 2)
+    os.kill(os.getpid(), signal_number)
+
+
+def _is_child_of_multiprocessing() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return False
+    # one that was spawned imports its main module, and makes producers there, before it has a parent
+    return process.parent_process() is not None or hasattr(process.current_process(), "_inheriting")
+
+
+def _await_multiprocessing() -> None:
+    """Have `guard_termination` called once multiprocessing has made this fork one of its children."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(guard_termination, _call)
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
+
+
 def _settle_all(timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
     for settling in _list_told():
@@ -54,6 +103,8 @@ def _settle_all(timeout_seconds: float) -> None:
 
 
 def _reset_all() -> None:
+    if _told:
+        _await_multiprocessing()
     for settling in _list_told():
         settling.reset()
 

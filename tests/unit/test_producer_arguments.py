@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuseboard_producer import Producer, locate_spool
-from fuseboard_schema.settings import Settings
 from producer_tools import read_spool
 
 NO_REDIS = "unix:///nonexistent/redis.sock"
@@ -100,41 +99,6 @@ def test_the_environment_fills_in_what_is_not_passed(tmp_path: Path, monkeypatch
         assert producer.flush()
 
     assert len(read_spool(tmp_path / "fuseboard")) == 1
-
-
-def test_a_worker_has_the_namespace_and_the_authorities_that_the_server_side_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "ca.pem").touch()
-    monkeypatch.setenv("FUSEBOARD_NAMESPACE", "prod")
-    monkeypatch.setenv("FUSEBOARD_REDIS_CA_CERTS", str(tmp_path / "ca.pem"))
-
-    found = Producer(NO_REDIS, spool_dir=tmp_path).options
-    passed = Producer(NO_REDIS, spool_dir=tmp_path, namespace="mine", redis_ca_certs=__file__).options
-    server_side = Settings()
-
-    assert (found.namespace, str(found.redis_ca_certs)) == (server_side.namespace, server_side.redis_ca_certs)
-    assert (passed.namespace, passed.redis_ca_certs) == ("mine", Path(__file__))
-
-
-def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FUSEBOARD_NAMESPACE", "FUSEBOARD_REDIS_CA_CERTS", "FUSEBOARD_SPOOL_DIR"):
-        monkeypatch.setenv(name, "")
-
-    options, settings = Producer(NO_REDIS, spool_dir=tmp_path).options, Settings()
-
-    assert (options.namespace, options.redis_ca_certs) == (settings.namespace, settings.redis_ca_certs)
-    assert options.namespace == "fuseboard"
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("FUSEBOARD_NAMESPACE", "a b"), ("FUSEBOARD_REDIS_CA_CERTS", "/nonexistent/ca.pem")]
-)
-def test_a_wrong_variable_is_named(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, value)
-
-    with pytest.raises(ValueError, match=f"{name} is '{value}'"):
-        Producer(NO_REDIS, spool_dir=tmp_path)
 
 
 def test_the_default_spool_belongs_to_one_redis_whatever_the_password(
