@@ -37,6 +37,9 @@ class Wound:
     at: float
     victim: str
     needs_fold: bool = False
+    needs_api: bool = False
+    # producers of which what they made until then must be stored
+    producers: tuple[str, ...] = ()
     is_in_transaction: bool = False
 
 
@@ -93,6 +96,8 @@ def combine(first: Fault, second: Fault) -> Fault:
                 at=max(one.at, other.at),
                 victim=f"{outer.name} ({one.victim}) and {inner.name} ({other.victim})",
                 needs_fold=one.needs_fold or other.needs_fold,
+                needs_api=one.needs_api or other.needs_api,
+                producers=one.producers + other.producers,
                 is_in_transaction=one.is_in_transaction or other.is_in_transaction,
             )
 

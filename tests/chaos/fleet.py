@@ -16,6 +16,7 @@ from typing import Final
 from chaos.links import Links
 from chaos.machine import Machine
 from fuseboard_cli.embedded_files import POSTGRES_PORT
+from fuseboard_cli.embedded_identity import bind_command
 from private_servers import REDIS_PORT
 from waiting import wait_until
 
@@ -63,7 +64,8 @@ class Member:
         if self.process is None or self.process.poll() is not None:
             with self.log.open("ab") as out:
                 self.process = subprocess.Popen(
-                    self.command,
+                    # it ends when the harness does, however that ends
+                    [*bind_command(signal.SIGTERM), *self.command],
                     env=self.environment,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -97,10 +99,11 @@ class Member:
 
 
 class Fleet:
-    """All members by name."""
+    """All members by name. `api_port` is where the API answers."""
 
     def __init__(self, members: list[Member]) -> None:
         self.members = {member.name: member for member in members}
+        self.api_port = int(self.members["api-1"].command[-1])
 
     def list_kind(self, kind: str) -> list[Member]:
         """List the members of a kind, in order of their names."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,7 +15,7 @@ import redis as redis_client
 from chaos.checker import Verdict, judge, list_differences
 from chaos.field import FAULTS, Fault, Field, Wound, combine
 from chaos.fleet import Size, list_names, run_fleet
-from chaos.journal import JournalContent
+from chaos.journal import JournalContent, read_last_event
 from chaos.links import run_links
 from chaos.machine import run_machine
 from chaos.observer import Observer, find_socket
@@ -109,6 +110,10 @@ class Harness:
         ]
         if wound.needs_fold:
             conditions.append(lambda: observer.has_folded_since(since))
+        made = [read_last_event(self.folder / f"{name}.journal") for name in wound.producers]
+        conditions += [partial(observer.is_stored, event_id) for event_id in made]
+        if wound.needs_api:
+            conditions.append(lambda: observer.is_api_ready(self.field.fleet.api_port))
         while conditions:
             if conditions[0]():
                 del conditions[0]

@@ -4,7 +4,10 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
+
+# some dozens of lines
+TAIL_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,11 @@ class JournalContent:
                 entry = Entry(**line)
                 entries[entry.event_id] = entry
         return cls(entries, sum(dropped.values()))
+
+
+def read_last_event(path: Path) -> str:
+    """Read the id of the newest event of a journal that is being written, which must have one."""
+    with path.open("rb") as journal:
+        journal.seek(-min(TAIL_BYTES, path.stat().st_size), os.SEEK_END)
+        lines = journal.read().split(b"\n")[1:-1]
+    return next(str(line["event_id"]) for line in map(json.loads, reversed(lines)) if "event_id" in line)

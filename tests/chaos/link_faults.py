@@ -24,7 +24,9 @@ def add_link_fault(kind: str, server: str, mode: str, *, takes_all: bool = False
     who = f"all {kind}s" if takes_all else kind
     # a link that is quiet is found out by waiting; one that is cut says so
     aim_seconds = SECONDS_AIMED_AT if mode == "cut" else SECONDS_AIMED_AT_FROZEN
-    is_outage = takes_all and mode != "half-open"
+    # who is cut off and has nobody beside it is well again when the link is
+    makes_events = kind in {"producer", "router"}
+    is_outage = (takes_all or makes_events or kind == "api") and mode != "half-open"
 
     @fault(
         f"{who} from {server}: {mode}",
@@ -42,7 +44,14 @@ def add_link_fault(kind: str, server: str, mode: str, *, takes_all: bool = False
             else:
                 links = turn_links(field, kind, server, mode, takes_all=takes_all)
         try:
-            yield Wound(at, ", ".join(links), needs_fold=kind == "aggregator", is_in_transaction=caught is not None)
+            yield Wound(
+                at,
+                ", ".join(links),
+                needs_fold=kind == "aggregator",
+                needs_api=kind == "api",
+                producers=tuple(link.split("/")[0] for link in links if makes_events),
+                is_in_transaction=caught is not None,
+            )
         finally:
             for link in links:
                 field.links.turn(link, "pass")
@@ -58,3 +67,5 @@ for each in ("cut", "stall", "swallow", "half-open"):
     add_link_fault("aggregator", "database", each)
     add_link_fault("producer", "redis", each)
     add_link_fault("router", "redis", each)
+    add_link_fault("api", "database", each)
+    add_link_fault("api", "redis", each)

@@ -20,7 +20,7 @@ class Machine:
     @property
     def prefix(self) -> list[str]:
         """What a command begins with to run there."""
-        return ["ip", "netns", "exec", self.name]
+        return [shutil.which("ip") or "ip", "netns", "exec", self.name]
 
     def pull_cable(self) -> None:
         """Let the machine vanish: nobody is told, and nothing arrives any more."""

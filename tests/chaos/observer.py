@@ -1,6 +1,8 @@
 """What the harness sees, past all links: it never raises because a server is away, and says that it does not know."""
 
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -89,6 +91,17 @@ class Observer:
             return int(self.redis.xlen(STREAM)) == 0
         except redis_client.RedisError:
             return False
+
+    def is_api_ready(self, port: int) -> bool:
+        """Say whether the API answers that it reaches both servers."""
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """End the sessions."""

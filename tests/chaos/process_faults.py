@@ -110,7 +110,7 @@ def kill_everything(field: Field) -> Iterator[Wound]:
         server.start()
     for member in members:
         member.start()
-    yield Wound(at, "everything", needs_fold=True)
+    yield Wound(at, "everything", needs_fold=True, needs_api=True)
 
 
 @fault("consumer frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
@@ -158,7 +158,7 @@ def kill_api(field: Field) -> Iterator[Wound]:
     victim.kill()
     time.sleep(SUPERVISOR_SECONDS)
     victim.start()
-    yield Wound(at, victim.name)
+    yield Wound(at, victim.name, needs_api=True)
 
 
 @fault("api frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=3.0)
@@ -202,7 +202,7 @@ def kill_redis(field: Field) -> Iterator[Wound]:
     at = time.time()
     field.servers.valkey.kill9()
     field.servers.valkey.start()
-    yield Wound(at, "redis")
+    yield Wound(at, "redis", needs_api=True)
 
 
 @fault("redis frozen", held_seconds=4.0, is_outage=True)
@@ -211,7 +211,7 @@ def freeze_redis(field: Field) -> Iterator[Wound]:
     at = time.time()
     signal_server(field.servers.valkey, signal.SIGSTOP)
     try:
-        yield Wound(at, "redis")
+        yield Wound(at, "redis", needs_api=True)
     finally:
         signal_server(field.servers.valkey, signal.SIGCONT)
 
@@ -222,7 +222,7 @@ def kill_postgresql(field: Field) -> Iterator[Wound]:
     at = time.time()
     field.servers.postgres.kill9()
     field.servers.postgres.start()
-    yield Wound(at, "postgresql", needs_fold=True)
+    yield Wound(at, "postgresql", needs_fold=True, needs_api=True)
 
 
 @fault("postgresql frozen", held_seconds=4.0, is_outage=True)
@@ -231,7 +231,7 @@ def freeze_postgresql(field: Field) -> Iterator[Wound]:
     at = time.time()
     signal_server(field.servers.postgres, signal.SIGSTOP)
     try:
-        yield Wound(at, "postgresql", needs_fold=True)
+        yield Wound(at, "postgresql", needs_fold=True, needs_api=True)
     finally:
         signal_server(field.servers.postgres, signal.SIGCONT)
 
@@ -245,7 +245,7 @@ def terminate_sessions(field: Field) -> Iterator[Wound]:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND application_name <> 'observer'"
         )
-    yield Wound(at, "sessions", needs_fold=True)
+    yield Wound(at, "sessions", needs_fold=True, needs_api=True)
 
 
 @fault("lock held", held_seconds=3.0, is_outage=True)
