@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fuseboard_schema.event import EVENT_VERSION, RequestEvent
 from fuseboard_schema.identifiers import make_event_id
+from fuseboard_schema.mending import locate_error
 from fuseboard_schema.stream import FLUSH_MAX_BYTES
 
 REQUEST_EVENT: Final = TypeAdapter(RequestEvent)
@@ -77,9 +78,11 @@ def _make_id(occurred_at: object) -> str:
 
 
 def _describe_first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place[:80]}: {first['msg'][:200]}"
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = locate_error(item["loc"])
+        if place is not None:
+            return f"{place[:80]}: {item['msg'][:200]}"
+    return "event: refused"
 
 
 def _encode_raw(fields: dict[str, Any]) -> bytes:

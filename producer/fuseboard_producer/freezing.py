@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from itertools import islice
 from types import NoneType
 from typing import Any, Final
@@ -68,9 +69,16 @@ def _freeze_value(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passes
     if isinstance(value, str):
         # an enumeration's member is its text
         return str.__str__(value)[:TEXT_MAX_CHARACTERS]
-    if isinstance(value, SCALARS):
-        return value
-    # numpy's and other libraries' numbers
+    if isinstance(value, Enum):
+        return _freeze_value(value.value)
+    return value if isinstance(value, SCALARS) else _freeze_foreign(value)
+
+
+def _freeze_foreign(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passes
+    # numpy's scalars, its truth values among them
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+        return _freeze_value(value.item())
+    # other libraries' numbers
     if hasattr(value, "__index__"):
         return operator.index(value)
     if hasattr(value, "__float__"):

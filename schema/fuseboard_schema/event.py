@@ -1,13 +1,16 @@
 """The event: what a worker says about one LLM call, decoded and bounded once."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated, Final, Literal, TypedDict
 from uuid import UUID
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo
 
-from fuseboard_schema.pricing import EXACT
+from fuseboard_schema.mending import TEXT_MAX_LENGTH, Mending, mend_metadata, mend_tags, round_cost, write_text
+from fuseboard_schema.pricing import EXACT, ZERO
 
 EVENT_VERSION: Final = 1
 EARLIEST_OCCURRED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -41,19 +44,24 @@ def _check_inside_completion(tokens: int | None, info: ValidationInfo) -> int | 
 
 
 def _strip_zeros(cost: Decimal) -> Decimal:
-    """Drop trailing zeros, which every sum that the cost is part of would carry along."""
-    return EXACT.normalize(cost)
+    """Drop trailing zeros, which every sum that the cost is part of would carry along, and the sign of zero."""
+    return EXACT.normalize(cost) if cost else ZERO
 
 
 # PostgreSQL's text holds every character but NUL
 NO_NUL: Final = r"^[^\x00]*$"
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)]
 Text = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)]
-ShortText = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
+ShortText = Annotated[str, Field(max_length=TEXT_MAX_LENGTH, pattern=NO_NUL)]
+# numbers and UUIDs are written as text
+Identifier = Annotated[Text, Mending(write_text)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 CacheTokens = Annotated[Tokens | None, AfterValidator(_check_inside_prompt)]
 Cost = Annotated[
-    Decimal, Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False), AfterValidator(_strip_zeros)
+    Decimal,
+    Field(ge=0, lt=1_000_000_000, decimal_places=18, allow_inf_nan=False),
+    AfterValidator(_strip_zeros),
+    Mending(round_cost),
 ]
 Seconds = Annotated[float | None, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 TagKey = Annotated[str, Field(min_length=1, max_length=TAG_KEY_MAX_LENGTH, pattern=NO_NUL)]
@@ -64,6 +72,12 @@ MetadataValue = (
     | bool
     | None
 )
+Tags = Annotated[
+    dict[TagKey, ShortText],
+    Field(max_length=TAGS_MAX_ITEMS),
+    Mending(lambda tags: mend_tags(tags, TAGS_MAX_ITEMS)),
+]
+Metadata = Annotated[dict[TagKey, MetadataValue], Field(max_length=METADATA_MAX_ITEMS), Mending(mend_metadata)]
 
 
 class RequestEvent(BaseModel):
@@ -81,7 +95,7 @@ class RequestEvent(BaseModel):
     """Of this contract; a consumer accepts the one before as well."""
     event_id: UUID
     """UUIDv7 made by the producer, one per attempt: what makes sending an event twice harmless."""
-    request_id: Text | None = None
+    request_id: Identifier | None = None
     """The same for all attempts of one logical request."""
     attempt: Annotated[int, Field(ge=1, le=1000)] = 1
     """Which attempt of the request this is, from 1."""
@@ -132,8 +146,9 @@ class RequestEvent(BaseModel):
     original_provider: Name | None = None
     """The provider that should have served a fallback."""
     cost_usd: Cost | None = None
-    """The real charge in USD, only where the caller knows it; best as a string. It is then the cost."""
-    worker_id: Text | None = None
+    """The real charge in USD, only where the caller knows it; best as a string. It is then the cost. Rounded to 18
+    decimals, half to even."""
+    worker_id: Identifier | None = None
     """Which worker made the call."""
     circuit_epoch: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
     """Epoch of the circuit that the worker saw when it chose the provider."""
@@ -141,9 +156,11 @@ class RequestEvent(BaseModel):
     """How the circuit let the call through."""
     lease_id: Name | None = None
     """The lease of a probe."""
-    tags: Annotated[dict[TagKey, ShortText], Field(max_length=TAGS_MAX_ITEMS)] | None = None
-    """What costs are grouped by: team, feature, tenant."""
-    metadata: Annotated[dict[TagKey, MetadataValue], Field(max_length=METADATA_MAX_ITEMS)] | None = None
+    tags: Tags | None = None
+    """What costs are grouped by: team, feature, tenant. Values are text: numbers, truth values and the like are written
+    as such (42, 0.5, true), null is left out, 257 characters or more are cut; of more than 16 tags 15 are kept, beside
+    tags_left_out."""
+    metadata: Metadata | None = None
     """Anything else, flat and small; no prompts, completions or keys."""
 
 
@@ -151,7 +168,7 @@ class RequestFields(TypedDict, total=False):
     """The optional keywords of `Producer.record`, as a type checker and an editor see them."""
 
     event_id: UUID | str
-    request_id: str | None
+    request_id: str | int | UUID | None
     attempt: int
     occurred_at: datetime
     requested_model: str | None
@@ -172,10 +189,10 @@ class RequestFields(TypedDict, total=False):
     time_to_first_token_seconds: float | None
     is_fallback: bool
     original_provider: str | None
-    cost_usd: Decimal | str | None
-    worker_id: str | None
+    cost_usd: Decimal | str | float | None
+    worker_id: str | int | UUID | None
     circuit_epoch: int | None
     admission: Admission | None
     lease_id: str | None
-    tags: dict[str, str] | None
-    metadata: dict[str, str | int | float | bool | None] | None
+    tags: Mapping[str, str | float | bool | Decimal | UUID | Enum | None] | None
+    metadata: Mapping[str, str | float | bool | Decimal | UUID | Enum | None] | None

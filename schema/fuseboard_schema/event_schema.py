@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import AliasChoices
 
 from fuseboard_schema import event
-from fuseboard_schema.event import RequestEvent
+from fuseboard_schema.event import NO_NUL, RequestEvent
 from fuseboard_schema.stream import ENTRY_FIELD, FLUSH_MAX_BYTES, FLUSH_MAX_EVENTS, name_event_stream
 
 EVENT_SCHEMA_PATH: Final = Path("docs/event.schema.json")
@@ -30,6 +30,9 @@ EXAMPLE: Final = {
     "duration_seconds": 1.84,
     "tags": {"team": "search"},
 }
+SCALAR: Final = {
+    "anyOf": [{"type": "string", "pattern": NO_NUL}, {"type": "number"}, {"type": "boolean"}, {"type": "null"}]
+}
 DESCRIPTION: Final = f"""\
 One attempt at one LLM provider. Events travel as entries of the Redis stream {name_event_stream("fuseboard")}: \
 XADD with the one field `{ENTRY_FIELD}`, whose value is a JSON array of at most {FLUSH_MAX_EVENTS} events and \
@@ -45,9 +48,13 @@ def build_event_schema() -> dict[str, Any]:
     for name, description in _read_field_descriptions().items():
         properties[name] = {"description": description, **_drop_titles(properties[name])}
     # what pydantic's own schema leaves open
-    properties["cost_usd"]["anyOf"][1] |= {"pattern": r"^[0-9]{1,9}(\.[0-9]{1,18})?$", "examples": ["0.0081"]}
+    properties["cost_usd"]["anyOf"][1] |= {"pattern": r"^[0-9]{1,9}(\.[0-9]+)?$", "examples": ["0.0081"]}
     for name in ("tags", "metadata"):
         properties[name]["anyOf"][0]["additionalProperties"] = False
+    # what the consumer brings into the contract's form is allowed as well
+    tags = properties["tags"]["anyOf"][0]
+    tags["patternProperties"] = {NO_NUL: SCALAR}
+    del tags["maxProperties"]
     required = set(schema["required"])
     one_name_each = []
     for name, old_name in _list_old_names():
@@ -119,7 +126,7 @@ def _read_field_descriptions() -> dict[str, str]:
     for field, docstring in pairwise(body):
         match field, docstring:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                described[name] = text
+                described[name] = " ".join(text.split())
             case _:
                 pass
     return described

@@ -34,7 +34,7 @@ def test_good_events_keep_their_place() -> None:
         (make_event(unknown=1), "unknown"),
         (make_event(model="a\x00b"), "model"),
         (make_event(prompt_tokens=10, cache_read_tokens=11), "cache_read_tokens"),
-        (make_event(tags={"team": "x" * 300}), "tags.team"),
+        (make_event(tags={"team": ["x"]}), "tags.team"),
         (make_event(event_id="no id"), "event_id"),
         (make_event(version=7), "version"),
         ("text", "event"),

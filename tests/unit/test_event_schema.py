@@ -81,13 +81,12 @@ def test_an_old_name_is_valid_in_place_of_the_new_one_and_not_beside_it(name: st
         {"attempt": 0},
         {"http_status": 99},
         {"cost_usd": "-1"},
-        {"cost_usd": "1e-19"},
         {"cost_usd": "NaN"},
         {"cost_usd": "1000000000"},
-        {"tags": {"team": 1}},
+        {"tags": {"team": [1]}},
         {"tags": {"": "x"}},
         {"tags": {"a\x00": "x"}},
-        {"tags": {str(number): "x" for number in range(17)}},
+        {"tags": ["team"]},
         {"metadata": {"nested": {"deeper": 1}}},
         {"metadata": {"a" * 65: 1}},
         {"unknown": 1},
@@ -103,6 +102,7 @@ def test_the_schema_refuses_what_the_consumer_refuses(fields: dict[str, Any]) ->
 def schema_events(draw: st.DrawFn) -> dict[str, Any]:
     """Events with any fields that their own part of the schema allows."""
     text = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=64)
+    scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=False, allow_nan=False) | text
     tokens = st.none() | st.integers(0, 10**12)
     seconds = st.none() | st.floats(0, 31_536_000)
     values: dict[str, st.SearchStrategy[Any]] = {
@@ -117,10 +117,10 @@ def schema_events(draw: st.DrawFn) -> dict[str, Any]:
         "time_to_first_token_seconds": seconds,
         "service_tier": text,
         "is_fallback": st.booleans(),
-        "cost_usd": st.from_regex(r"\A[0-9]{1,9}(\.[0-9]{1,18})?\Z"),
+        "cost_usd": st.from_regex(r"\A[0-9]{1,8}(\.[0-9]{1,40})?\Z") | st.floats(0, 999_999_999),
         "usage_source": st.sampled_from(["provider", "estimated", "partial"]),
         "admission": st.sampled_from([None, "normal", "probe", "panic"]),
-        "tags": st.dictionaries(text, text, max_size=16),
+        "tags": st.dictionaries(text, scalar, max_size=20),
         "metadata": st.dictionaries(
             text, st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | text, max_size=32
         ),
