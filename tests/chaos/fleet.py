@@ -92,6 +92,16 @@ class Member:
             self.send(signal.SIGTERM)
         self.process.wait(STOP_SECONDS)
 
+    def dismiss(self) -> None:
+        """End it, and do not miss it."""
+        self.stop()
+        self.process = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a consumer or an aggregator has said that it works, in this life or an earlier one."""
+        return "_started" in self.log.read_text()
+
     @property
     def has_exited(self) -> bool:
         """Whether it ended by itself."""
@@ -201,9 +211,11 @@ def run_fleet(size: Size, links: Links, machine: Machine | None, folder: Path, s
     fleet = Fleet(members)
     try:
         for member in members:
-            member.start()
+            # guests are called when a machine is to vanish: beside them no outage of all consumers would be one
+            if member.kind not in {GUEST_CONSUMER, GUEST_AGGREGATOR}:
+                member.start()
         started = [*fleet.list_kind("consumer"), *fleet.list_kind("aggregator")]
-        wait_until(lambda: all("_started" in member.log.read_text() for member in started), timeout_seconds=120)
+        wait_until(lambda: all(member.has_started for member in started), timeout_seconds=120)
         yield fleet
     finally:
         for member in members:
