@@ -85,7 +85,7 @@ class Sent(NamedTuple):
             "remote_requests": total["requests"] - local,
             "estimated_savings_usd": saved,
             "hypothetical_claude_cost_usd": hypothetical,
-            "savings_percentage": divide(100 * saved, hypothetical, "0.01"),
+            "savings_percentage": divide(100 * saved, hypothetical - total["uncompared_usd"], "0.01"),
             **{name: total[name] for name in ("unpriced_requests", "unmetered_requests", "baseline_unknown_requests")},
             "uncompared_usd": total["uncompared_usd"],
         }

@@ -18,7 +18,7 @@ from fuseboard_aggregator.reprice_store import (
 )
 from fuseboard_aggregator.store import Database, Progress, bound_partition, list_partitions, select_day_settings
 from fuseboard_schema.price_store import select_prices
-from fuseboard_schema.pricing import EXACT, ZERO, Charge, PriceBook, Usage
+from fuseboard_schema.pricing import EXACT, STANDARD_TIER_NAMES, ZERO, Charge, PriceBook, Usage
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,15 @@ class RepricedUsage:
     cost_usd_after: Decimal = ZERO
     savings_usd_before: Decimal = ZERO
     savings_usd_after: Decimal = ZERO
-    first_unpriced_at: datetime | None = None
+    # of each service tier that has none: a row prices the requests of its own tier alone
+    first_unpriced_at: dict[str, datetime] = field(default_factory=dict)
 
-    def count(self, before: Charge, after: Charge, occurred_at: datetime) -> None:
+    def count(self, before: Charge, after: Charge, request: StoredRequest) -> None:
         """Count one request."""
         if after.cost_usd is None and after.price_id is None:
-            self.first_unpriced_at = min(occurred_at, self.first_unpriced_at or occurred_at)
+            tier = "standard" if request.service_tier in STANDARD_TIER_NAMES else request.service_tier
+            first = self.first_unpriced_at.get(tier, request.occurred_at)
+            self.first_unpriced_at[tier] = min(request.occurred_at, first)
         self.examined += 1
         self.changed += before != after
         self.unpriced_before += before.cost_usd is None and before.price_id is None
@@ -127,7 +130,7 @@ def _reprice_range(
                 _write_charges(connection, within, requests, charges)
         for request, charge in zip(requests, charges, strict=True):
             for usage in (result, result.models[request.provider, request.model]):
-                usage.count(request.charge, charge, request.occurred_at)
+                usage.count(request.charge, charge, request)
         if len(requests) < CHUNK_MAX_REQUESTS:
             return
         last = requests[-1]

@@ -14,7 +14,7 @@ from fuseboard_api.rows import (
     ProviderRow,
     TagCostsRow,
     TagKeyRow,
-    UnpricedRow,
+    UnpricedModel,
 )
 from fuseboard_consumer.circuit_state import EffectiveState
 
@@ -77,7 +77,7 @@ class CircuitHistory:
 class UnpricedModels:
     """Models that no price covers."""
 
-    unpriced: list[UnpricedRow]
+    unpriced: list[UnpricedModel]
 
 
 @dataclass(frozen=True, slots=True)

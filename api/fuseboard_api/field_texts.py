@@ -72,8 +72,10 @@ FIELD_TEXTS: Final = {
     "null: not known.",
     "uncompared_usd": "Hypothetical cost minus cost minus savings: what requests without a cost would have cost at the "
     "baseline, less the cost of those without a baseline.",
-    "savings_percentage": "Savings as percent of the hypothetical cost.",
-    "cost_today_usd": "Cost of this day in the installation's time zone.",
+    "compared_usd": "Cost plus savings: what the requests that have both would have cost at the baseline; "
+    "null: not known.",
+    "savings_percentage": "Savings as percent of compared_usd.",
+    "cost_today_usd": "Cost of this day in the installation's time zone; null where nothing of it is known.",
     "savings_today_usd": "Savings of the same.",
     # providers and health
     "is_available": "Workers may choose it now: enabled, circuit neither open nor forced_open, not throttled.",
@@ -149,7 +151,9 @@ FIELD_TEXTS: Final = {
     "added_at": "When the tag was added.",
     "is_cut": "There are more values than were asked for.",
     "last_day": "The last day with such a request.",
-    "UnpricedRow.unpriced_requests": "So many requests.",
+    "unpriced_since": "Where the first day with one begins.",
+    "set_price_command": "Prices all of them, once USD is replaced by amounts; `fuseboard prices reprice` follows.",
+    "UnpricedModel.unpriced_requests": "So many requests.",
     "event_ids": "Of the events that were taken, in order.",
     "index": "Its place in the list, from 0.",
     # lists

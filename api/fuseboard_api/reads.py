@@ -10,6 +10,7 @@ from fuseboard_api import answers
 from fuseboard_api.authentication import require
 from fuseboard_api.exact_json import ExactJson
 from fuseboard_api.parameters import DAYS_DEFAULT, HOURS_DEFAULT, Days, Hours, ProviderPath, ProviderQuery
+from fuseboard_api.price_advice import advise_unpriced
 from fuseboard_api.problems import Problem, declare_problems
 from fuseboard_api.read_store import (
     has_provider,
@@ -109,7 +110,8 @@ def show_history(
 def list_unpriced(held: Held) -> ExactJson:
     """List models with requests that no price covers: they are in no cost figure."""
     with held.pool.connection() as connection:
-        return ExactJson(answers.UnpricedModels(select_unpriced_models(connection)))
+        found = select_unpriced_models(connection)
+    return ExactJson(answers.UnpricedModels([advise_unpriced(row) for row in found]))
 
 
 def require_provider(connection: Database, name: str) -> None:

@@ -97,11 +97,12 @@ class ProviderCostsRow:
     unmetered_requests: int
     baseline_unknown_requests: int
     uncompared_usd: Number
+    compared_usd: Number | None
 
 
 @dataclass(frozen=True, slots=True)
 class CostSummaryRow:
-    """The same over all providers; savings_percentage is of the hypothetical cost."""
+    """The same over all providers; savings_percentage is of what is compared."""
 
     total_cost_usd: Number | None
     total_requests: int
@@ -114,6 +115,7 @@ class CostSummaryRow:
     unmetered_requests: int
     baseline_unknown_requests: int
     uncompared_usd: Number
+    compared_usd: Number | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,8 @@ class HealthRow:
     requests: int
     successes: int
     success_rate: float | None
-    cost_today_usd: Number
-    savings_today_usd: Number
+    cost_today_usd: Number | None
+    savings_today_usd: Number | None
     unfolded_requests: int
     rejected_events: int
     unpriced_requests: int
@@ -267,3 +269,11 @@ class UnpricedRow:
     model: str
     unpriced_requests: int
     last_day: date
+    unpriced_since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedModel(UnpricedRow):
+    """A model that no price covers, and what gives it one."""
+
+    set_price_command: str

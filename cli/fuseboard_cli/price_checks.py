@@ -1,11 +1,11 @@
 """What the doctor makes of prices: which requests have none, and which have one that was not made for them. Pure."""
 
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from shlex import quote
 from typing import Final, NamedTuple
 
+from fuseboard_api.price_advice import advise_price, quote_word
 from fuseboard_cli.checks import SHOWN_MODELS, Check
 from fuseboard_cli.output import clean_text, format_usd
 from fuseboard_schema.pricing import Price, PriceBook
@@ -49,12 +49,12 @@ def check_assumed(models: Collection[ModelCost], first_day: date) -> Check:
     requests = sum(each.requests for each in models)
     cost_usd = sum((each.cost_usd or Decimal() for each in models), Decimal())
     first = next(iter(models))
-    provider, model = quote(clean_text(first.provider)), quote(clean_text(first.model))
+    since = datetime.combine(first_day, time(), UTC)
+    reprice = f"fuseboard prices reprice --provider {quote_word(first.provider)} --from {first_day}"
     return Check(
         "assumed prices",
         "warn",
         f"no row names {shown}{more}: {requests:,} requests of {RECENT_DAYS} days are at the rates of a bare *, "
         f"{format_usd(cost_usd)} USD",
-        f"`fuseboard prices set {provider} {model} --input USD --output USD --source TEXT --from {first_day}`, "
-        f"then `fuseboard prices reprice --provider {provider} --from {first_day}`",
+        f"`{advise_price(first.provider, first.model, since)}`, then `{reprice}`",
     )

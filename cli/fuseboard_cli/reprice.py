@@ -1,8 +1,7 @@
 """`fuseboard prices reprice`: what raw requests cost by the prices as they are now."""
 
-import shlex
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from fuseboard_aggregator.reprice import RepriceBusyError, RepricedUsage, Repricing, reprice_requests
+from fuseboard_api.price_advice import advise_price
 from fuseboard_cli.command_error import CommandError
 from fuseboard_cli.output import clean_text, format_time, format_usd, make_table, print_json, say, show, stderr
 from fuseboard_cli.provider_names import resolve_provider
@@ -79,15 +79,11 @@ def list_remarks(planned: Repricing) -> list[str]:
     """List why requests stay without a price, and what would give them one."""
     remarks = []
     for (provider, model), usage in sorted(planned.models.items()):
-        if usage.first_unpriced_at is None:
-            continue
-        # to the second, and not after it
-        since = usage.first_unpriced_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        names = shlex.quote(clean_text(provider)), shlex.quote(clean_text(model))
-        remarks.append(
-            f"{names[0]} {names[1]}: {usage.unpriced_after:,} have no price, as no row is in force from {since} on: "
-            f"`fuseboard prices set {names[0]} {names[1]} --input USD --output USD --from {since}`, then reprice again"
-        )
+        for tier, first_at in sorted(usage.first_unpriced_at.items()):
+            remarks.append(
+                f"no price is in force for {clean_text(provider)} {clean_text(model)}, tier {clean_text(tier)}, from "
+                f"{format_time(first_at)} UTC on: `{advise_price(provider, model, first_at, tier)}`, then reprice again"
+            )
     if not planned.examined:
         remarks.append("none is without a cost; --all, --from or --to look at those that have one")
     return remarks

@@ -1,21 +1,16 @@
 """The fuse board in a real browser, on real servers."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from redis import Redis
 
-from api_tools import ApiClient, make_api_token, open_client
-from browser import Board, run_browser
-from consumers import drain_all, make_settings, shorten_waits
-from events import add_entry, make_event
-from fuseboard_api import event_feed
+from browser import Board
+from calls import make_calls, make_failures
+from commands import store_events
+from events import make_event
 from fuseboard_consumer.publisher import publish_circuits
 from fuseboard_producer import Producer, Router
 from fuseboard_producer.circuit_scripts import acquire_probe
@@ -23,86 +18,9 @@ from fuseboard_schema.settings import Settings
 from queries import Database, fetch_row
 from waiting import wait_until
 
-# per million tokens, in and out, as README states them
-RATES = {"ollama": (0, 0), "claude": (3, 15), "openai": (5, 15)}
-MODELS = {"ollama": "llama3.1:8b", "claude": "claude-sonnet-4-5", "openai": "gpt-4o"}
+pytest_plugins = "board_fixtures"
+
 MARKUP = '<img src="/nowhere" onerror="document.title = 1">'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with run_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(
-    database_url: str, redis_url: str, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    shorten_waits(monkeypatch.setattr)
-    # the feed ends with a look of its own
-    monkeypatch.setattr(event_feed, "TICK_SECONDS", 0.2)
-    return make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path / "spool"))
-
-
-@pytest.fixture
-def api(settings: Settings) -> Iterator[ApiClient]:
-    with open_client(settings) as client:
-        yield client
-
-
-@pytest.fixture
-def token(connection: Database) -> str:
-    return make_api_token(connection, "admin", name="anna")
-
-
-@pytest.fixture
-def board(browser: Browser, api: ApiClient) -> Iterator[Board]:
-    opened = Board(browser, api.origin)
-    yield opened
-    opened.page.close()
-    assert opened.complaints == []
-
-
-def make_failures(count: int, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any field
-    failed = {"provider": "ollama", "status": "error", "error_type": "ConnectError", "circuit_epoch": 1, **fields}
-    return [make_event(worker_id=f"w{number % 2}", **failed) for number in range(count)]
-
-
-def make_calls(at: datetime) -> list[dict[str, Any]]:
-    return [
-        make_event(
-            provider=provider,
-            model=model,
-            occurred_at=at,
-            prompt_tokens=1000 + 37 * number,
-            completion_tokens=11 * number + 1,
-        )
-        for provider, model in MODELS.items()
-        for number in range(20)
-    ]
-
-
-def sum_cost(events: list[dict[str, Any]], *, as_claude: bool = False) -> Decimal:
-    total = Decimal(0)
-    for event in events:
-        rate_in, rate_out = RATES["claude" if as_claude else event["provider"]]
-        total += Decimal(event["prompt_tokens"] * rate_in + event["completion_tokens"] * rate_out) / 1_000_000
-    return total
-
-
-def sum_cost_today(events: list[dict[str, Any]], at: datetime) -> Decimal:
-    """Sum what calls of one moment cost today, which may have become yesterday."""
-    return sum_cost(events) if at.date() == datetime.now(UTC).date() else Decimal(0)
-
-
-def store(redis: Redis, settings: Settings, events: list[dict[str, Any]]) -> None:
-    add_entry(redis, settings.namespace, events)
-    drain_all(redis, settings)
-
-
-def read_figure(board: Board, name: str) -> Decimal:
-    return Decimal((board.page.locator(f"#{name}").get_attribute("title") or "-1").removesuffix(" USD"))
 
 
 def test_a_breaker_trips_before_ones_eyes_and_becomes_half_open(
@@ -113,7 +31,7 @@ def test_a_breaker_trips_before_ones_eyes_and_becomes_half_open(
     expect(board.page.locator("#contact")).to_have_text("Live")
     board.page.evaluate("window.isSamePage = true")
 
-    store(redis_client, settings, make_failures(6))
+    store_events(redis_client, settings, make_failures(6))
 
     board.wait_for_look("ollama", "open")
     expect(board.card("ollama")).to_contain_text(re.compile(r"Gets no calls\. Probe in .*\d+ s\."))
@@ -143,9 +61,9 @@ def test_a_half_open_breaker_shows_its_probes_as_they_go_out(
     assert probes.locator("circle.filled").count() == 2
 
     good = {"circuit_epoch": 4, "admission": "probe"}
-    store(redis_client, settings, [make_event(provider="ollama", lease_id="one", **good)])
+    store_events(redis_client, settings, [make_event(provider="ollama", lease_id="one", **good)])
     expect(probes).to_contain_text("1 good; 2 close it")
-    store(redis_client, settings, [make_event(provider="ollama", lease_id="other", **good)])
+    store_events(redis_client, settings, [make_event(provider="ollama", lease_id="other", **good)])
     board.wait_for_look("ollama", "closed")
     expect(probes).to_be_hidden()
 
@@ -209,45 +127,11 @@ def test_every_state_has_a_word_of_its_own(board: Board, token: str, connection:
     expect(board.card("claude")).to_contain_text(re.compile("left alone for (1 h|59 min)"))
 
 
-def test_the_money_on_the_board_is_the_sum_of_the_calls(
-    board: Board, token: str, settings: Settings, redis_client: Redis
-) -> None:
-    at = datetime.now(UTC)
-    calls = make_calls(at)
-    store(redis_client, settings, calls)
-
-    board.log_in(token)
-
-    wait_until(lambda: read_figure(board, "cost-today") == sum_cost_today(calls, at))
-    wait_until(lambda: read_figure(board, "cost-period") == sum_cost(calls))
-    assert read_figure(board, "cost-claude") == sum_cost(calls, as_claude=True)
-    assert read_figure(board, "savings-period") == sum_cost(calls, as_claude=True) - sum_cost(calls)
-    expect(board.page.locator("#cost-period")).to_have_text(f"${sum_cost(calls):.4f}")
-    rows = board.page.locator("#cost-table tbody tr")
-    expect(rows).to_have_count(3)
-    claude = [call for call in calls if call["provider"] == "claude"]
-    expect(rows.filter(has_text="Claude")).to_contain_text(f"${sum_cost(claude):.4f}")
-
-
-def test_new_calls_reach_the_figures_without_reloading(
-    board: Board, token: str, settings: Settings, redis_client: Redis
-) -> None:
-    board.log_in(token)
-    wait_until(lambda: read_figure(board, "cost-today") == 0)
-    at = datetime.now(UTC)
-    calls = make_calls(at)
-
-    store(redis_client, settings, calls)
-
-    wait_until(lambda: read_figure(board, "cost-today") == sum_cost_today(calls, at))
-    wait_until(lambda: read_figure(board, "cost-period") == sum_cost(calls))
-
-
 def test_trends_show_the_same_requests_by_hour_and_by_day(
     board: Board, token: str, settings: Settings, redis_client: Redis
 ) -> None:
     at = datetime.now(UTC)
-    store(redis_client, settings, [*make_calls(at), *make_failures(2, occurred_at=at)])
+    store_events(redis_client, settings, [*make_calls(at), *make_failures(2, occurred_at=at)])
     board.log_in(token)
     charts = board.page.locator("#trends figure")
 
@@ -260,31 +144,11 @@ def test_trends_show_the_same_requests_by_hour_and_by_day(
     expect(charts.filter(has_text="ollama")).to_contain_text("90.9 % to 90.9 %")
 
 
-def test_what_needs_somebody_is_shown_with_what_to_do(
-    board: Board, token: str, settings: Settings, redis_client: Redis
-) -> None:
-    unpriced = make_event(provider="mistral", model="mistral-large")
-    store(redis_client, settings, [unpriced, {"provider": "claude"}, *make_failures(1, is_fallback=True)])
-
-    board.log_in(token)
-
-    to_do = board.page.locator("#to-do")
-    expect(to_do).to_contain_text("1 request without a price")
-    expect(to_do).to_contain_text("mistral-large")
-    expect(to_do).to_contain_text("1 event rejected")
-    expect(to_do).to_contain_text('{"provider": "claude"}')
-    for command in ("fuseboard prices reprice", "fuseboard rejected replay --all"):
-        expect(to_do).to_contain_text(command)
-    expect(board.page.locator("#cost-table")).to_contain_text("1 unpriced")
-    expect(board.page.locator("#failures")).to_contain_text("ConnectError")
-    expect(board.page.locator("#flows tbody tr")).to_have_count(1)
-
-
 def test_what_workers_recorded_never_becomes_markup(
     board: Board, token: str, settings: Settings, redis_client: Redis, connection: Database
 ) -> None:
     connection.execute("UPDATE llm_providers SET display_name = %s WHERE name = 'ollama'", (MARKUP,))
-    store(redis_client, settings, [*make_failures(1, model=MARKUP, error_type=MARKUP), {"provider": MARKUP}])
+    store_events(redis_client, settings, [*make_failures(1, model=MARKUP, error_type=MARKUP), {"provider": MARKUP}])
 
     board.log_in(token)
 

@@ -1,8 +1,6 @@
 """The fuse board for everybody: in and out, without a mouse, with a screen reader, on a phone, in the dark, offline."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,56 +8,22 @@ from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
 from api_tools import ApiClient, make_api_token, open_client
-from browser import Board, run_browser
-from consumers import drain_all, make_settings, shorten_waits
+from browser import Board
+from consumers import drain_all
 from events import add_entry, make_event
-from fuseboard_api import event_feed
 from fuseboard_api.failures import FAILURES_MAX
 from fuseboard_api.token_store import insert_login_code
 from fuseboard_api.tokens import find_token_id, hash_secret, make_secret
 from fuseboard_schema.settings import Settings
 from queries import Database, fetch_value
 
+pytest_plugins = "board_fixtures"
+
 WINDOWS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True},
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with run_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(
-    database_url: str, redis_url: str, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    shorten_waits(monkeypatch.setattr)
-    # the feed ends with a look of its own
-    monkeypatch.setattr(event_feed, "TICK_SECONDS", 0.2)
-    return make_settings(database_url, redis_url, namespace, FUSEBOARD_SPOOL_DIR=str(tmp_path / "spool"))
-
-
-@pytest.fixture
-def api(settings: Settings) -> Iterator[ApiClient]:
-    with open_client(settings) as client:
-        yield client
-
-
-@pytest.fixture
-def token(connection: Database) -> str:
-    return make_api_token(connection, "admin", name="anna")
-
-
-@pytest.fixture
-def board(browser: Browser, api: ApiClient) -> Iterator[Board]:
-    opened = Board(browser, api.origin)
-    yield opened
-    opened.page.close()
-    assert opened.complaints == []
 
 
 @pytest.fixture

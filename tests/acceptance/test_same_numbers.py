@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,8 +154,16 @@ def check_costs(place: Place, days: int, today: date) -> None:
     assert summary == sent.sum_all()
     for document in (told, make_plain(printed)):
         repeat([{name: document[name] for name in summary}], [summary])
-        repeat([make_plain(row) for row in document["providers"]], costs)
+        repeat(
+            [make_plain(row) for row in document["providers"]],
+            [{**row, "compared_usd": compare_costs(row)} for row in costs],
+        )
     repeat(place.get("metrics", days=days)["providers"], metrics)
+
+
+def compare_costs(row: Row) -> Decimal | None:
+    cost, savings = row["cost_usd"], row["savings_usd"]
+    return None if cost is None or savings is None else cost + savings
 
 
 def check_trends(place: Place) -> None:
@@ -181,7 +190,8 @@ def check_lists(place: Place) -> None:
     assert [(row["provider"], row["model"], row["unpriced_requests"]) for row in unpriced] == place.sent.list_unpriced()
     assert [json.loads(row["raw_text"]) for row in refused] == place.sent.refused
     repeat(place.get("fallbacks", days=DAYS)["fallbacks"], flows)
-    repeat(place.get("unpriced")["unpriced"], unpriced)
+    told = place.get("unpriced")["unpriced"]
+    repeat([{name: value for name, value in row.items() if name != "set_price_command"} for row in told], unpriced)
     repeat(place.get("rejected")["rejected"], refused)
     repeat(place.run("rejected", "list"), refused)
 

@@ -65,3 +65,17 @@ def test_what_reprice_advises_prices_the_requests_when_followed_to_the_letter(
 
     assert fetch_value(connection, "SELECT cost_usd::text FROM llm_requests") == "0.002200"
     assert "--all" in run_command(settings, "prices", "reprice").stdout
+
+
+def test_what_reprice_advises_is_of_the_tier_that_lacks_a_price(
+    settings: Settings, redis_client: Redis, connection: Database
+) -> None:
+    store_events(redis_client, settings, [make_event(provider="claude", model="it's new", service_tier="batch")])
+
+    told = run_command(settings, "prices", "reprice").stdout
+    advice = re.search(r"`fuseboard (prices set [^`]*)`", told)
+    assert advice
+    run_command(settings, *shlex.split(advice[1].replace("USD", "2")))
+    run_command(settings, "prices", "reprice")
+
+    assert fetch_value(connection, "SELECT cost_usd::text FROM llm_requests") == "0.002200"

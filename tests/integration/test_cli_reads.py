@@ -84,7 +84,7 @@ def test_costs_are_the_exact_sums_of_the_raw_requests_before_and_after_the_fold(
     assert Decimal(after["total_cost_usd"]) == raw["cost"]
     assert Decimal(after["hypothetical_claude_cost_usd"]) == raw["baseline"]
     assert Decimal(after["estimated_savings_usd"]) == raw["savings"]
-    assert after["savings_percentage"] == float(round(100 * raw["savings"] / raw["baseline"], 2))
+    assert after["savings_percentage"] == float(round(100 * raw["savings"] / (raw["cost"] + raw["savings"]), 2))
     assert (after["total_requests"], after["local_requests"], after["remote_requests"]) == (6, 1, 5)
     assert (after["unpriced_requests"], after["unmetered_requests"]) == (1, 1)
 

@@ -22,6 +22,7 @@ UNKNOWN_WHERE_UNPRICED = (
     "SELECT cost_usd, savings_usd FROM llm_usage_hourly_current WHERE provider = 'newcomer'",
     "SELECT cost_usd, savings_usd FROM llm_tag_costs_current WHERE tag_value = 'chat'",
     "SELECT total_cost_usd, estimated_savings_usd FROM llm_cost_summary()",
+    "SELECT cost_today_usd, savings_today_usd FROM llm_overall_health()",
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fuseboard_aggregator.reprice import RepricedUsage
+from fuseboard_aggregator.reprice_store import StoredRequest
 from fuseboard_aggregator.scheduler import RETRY_MAX_SECONDS, _compute_backoff_seconds
 from fuseboard_aggregator.usage import MEASURES, DailyUsage, add_usage, list_differing_measures
 from fuseboard_schema.pricing import Charge
@@ -51,8 +52,9 @@ def test_what_a_reprice_changes_is_counted_before_and_after() -> None:
     unpriced, unmetered = Charge(None, None, Decimal(3), 1, None), Charge(None, 7, None, None, None)
     priced = Charge(Decimal(1), 7, Decimal(3), 1, Decimal(2))
     noon = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    request = make_request(noon)
     for before, after in ((unpriced, priced), (unmetered, priced), (priced, priced), (priced, unpriced)):
-        usage.count(before, after, noon)
+        usage.count(before, after, request)
 
     counted = {field.name: getattr(usage, field.name) for field in fields(usage)}
     assert counted == {
@@ -64,8 +66,13 @@ def test_what_a_reprice_changes_is_counted_before_and_after() -> None:
         "cost_usd_after": 3,
         "savings_usd_before": 4,
         "savings_usd_after": 6,
-        "first_unpriced_at": noon,
+        "first_unpriced_at": {"standard": noon},
     }
+
+
+def make_request(occurred_at: datetime) -> StoredRequest:
+    fields: dict[str, Any] = dict.fromkeys(StoredRequest._fields)
+    return StoredRequest(**fields | {"occurred_at": occurred_at, "service_tier": "auto"})
 
 
 def test_retries_come_later_and_later_up_to_a_bound() -> None:

@@ -42,7 +42,7 @@ export class Board {
     });
     this.isRunning = false;
     this.polls = 0;
-    this.toDo = { unpriced: [], rejected: [], rejectedCount: 0 };
+    this.toDo = { unpriced: [], rejected: [], rejectedCount: 0, unpricedCount: 0 };
     this.listenToChoices();
   }
 
@@ -169,7 +169,9 @@ export class Board {
   }
 
   drawHealth(health) {
-    this.drawToDo({ rejectedCount: health.rejected_events });
+    // what somebody has just dealt with goes at once
+    if (this.toDo.rejectedCount !== health.rejected_events || this.toDo.unpricedCount !== health.unpriced_requests) this.readToDo();
+    this.drawToDo({ rejectedCount: health.rejected_events, unpricedCount: health.unpriced_requests });
     drawToday(health);
     const rate = `${formatNumber(health.requests, "request")} in 10 min, ${formatPercent(health.success_rate)} succeeded`;
     find("overall").dataset.status = health.status;

@@ -1,15 +1,17 @@
-// The money: today, the period, what Claude would have cost, what was saved.
+// The money: today, the period, what Claude would have cost, what was saved. Cost and saved add up to what is on Claude:
+// what is in one of them alone stands beside.
 
 import { element, makeScroller, makeTable, redraw, setAttribute, setText, show } from "./dom.js";
 import { formatCount, formatPercent, formatUsd, formatWholeUsd } from "./format.js";
 
+const UNKNOWN = "unknown";
 const find = (id) => document.getElementById(id);
 // from there on cents only make a figure hard to read
 const CENTS_BELOW_USD = 100000;
 const COLUMNS = [
   { title: "Provider", read: (row) => row.display_name },
   { title: "Cost", isNumber: true, read: readCost },
-  { title: "On Claude", isNumber: true, read: (row) => formatUsd(row.hypothetical_claude_cost_usd) },
+  { title: "On Claude", isNumber: true, read: (row) => formatUsd(row.compared_usd) },
   { title: "Saved", isNumber: true, read: (row) => formatUsd(row.savings_usd) },
   { title: "Requests", isNumber: true, read: (row) => formatCount(row.requests) },
   { title: "Success", isNumber: true, read: (row) => formatPercent(row.success_rate) },
@@ -23,7 +25,7 @@ export function drawToday(health) {
 
 export function drawCosts(costs, days) {
   drawUsd(find("cost-period"), costs.total_cost_usd);
-  drawUsd(find("cost-claude"), costs.hypothetical_claude_cost_usd);
+  drawUsd(find("cost-claude"), costs.compared_usd);
   drawUsd(find("savings-period"), costs.estimated_savings_usd);
   setText(find("savings-share"), readShare(costs));
   setText(find("cost-gaps"), readGaps(costs));
@@ -34,7 +36,8 @@ export function drawCosts(costs, days) {
 }
 
 function drawUsd(place, value) {
-  setText(place, Math.abs(Number(value)) < CENTS_BELOW_USD ? formatUsd(value) : formatWholeUsd(value));
+  const isShort = Math.abs(Number(value)) < CENTS_BELOW_USD;
+  setText(place, value === null ? UNKNOWN : isShort ? formatUsd(value) : formatWholeUsd(value));
   // every digit, for whoever has to compare
   setAttribute(place, "title", value === null ? "" : `${value} USD`);
 }
@@ -47,10 +50,9 @@ function readShare(costs) {
 
 // Nothing but requests without a price is no cost of nothing.
 function readCost(row) {
-  if (row.unpriced_requests === 0) return formatUsd(row.cost_usd);
-  const unpriced = `${formatCount(row.unpriced_requests)} unpriced`;
-  if (row.unpriced_requests === row.requests) return unpriced;
-  return element("span", {}, `${formatUsd(row.cost_usd)} `, element("span", { class: "aside" }, `+ ${unpriced}`));
+  const cost = row.cost_usd === null ? UNKNOWN : formatUsd(row.cost_usd);
+  if (row.unpriced_requests === 0) return cost;
+  return element("span", {}, `${cost} `, element("span", { class: "aside" }, `+ ${formatCount(row.unpriced_requests)} unpriced`));
 }
 
 // A figure that leaves something out says so.
@@ -60,5 +62,12 @@ function readGaps(costs) {
     [costs.unmetered_requests, "without token counts"],
   ].filter(([requests]) => requests > 0);
   if (gaps.length === 0) return "";
-  return `Left out of the cost: requests ${gaps.map(([requests, why]) => `${why} (${formatCount(requests)})`).join(", ")}.`;
+  const requests = gaps.map(([requests, why]) => `${why} (${formatCount(requests)})`).join(", ");
+  return `Left out of these figures: requests ${requests}.${readUncompared(costs)}`;
+}
+
+// Where the baseline of some is not known either, the difference is of both.
+function readUncompared(costs) {
+  const isWhole = costs.baseline_unknown_requests <= costs.unmetered_requests && Number(costs.uncompared_usd) > 0;
+  return isWhole ? ` On Claude they would have cost ${formatUsd(costs.uncompared_usd)}.` : "";
 }

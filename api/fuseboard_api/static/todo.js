@@ -13,6 +13,7 @@ const UNPRICED_COLUMNS = [
   { title: "Last day", isTime: true, read: (row) => formatDay(row.last_day) },
 ];
 const REJECTED_COLUMNS = [
+  { title: "Id", isNumber: true, read: (row) => String(row.rejected_id) },
   { title: "Received", isTime: true, read: (row) => formatMoment(row.received_at) },
   { title: "Why", read: (row) => clamp("span", [formatWords(row.reason), row.detail].filter(Boolean).join(": ")) },
   { title: "What it was", read: (row) => clamp("code", row.raw_text) },
@@ -24,17 +25,17 @@ export function drawToDo({ unpriced, rejected, rejectedCount }) {
     const requests = unpriced.reduce((sum, row) => sum + row.unpriced_requests, 0);
     parts.push(makePart(
       `${formatNumber(requests, "request")} without a price`,
-      "They are in no cost figure. Set a price, then reprice:",
-      ["fuseboard prices set PROVIDER MODEL --input USD --output USD --source WHERE", "fuseboard prices reprice"],
+      "They are in no cost figure. Put amounts per million tokens for USD; reprice says what else is missing:",
+      [...unpriced.slice(0, ROWS).map((row) => row.set_price_command), "fuseboard prices reprice"],
       makeScroller("Models without a price", makeTable("Models without a price", UNPRICED_COLUMNS, unpriced.slice(0, ROWS))),
-      makeRest(unpriced.length - ROWS, "model", "fuseboard doctor"),
+      makeRest(unpriced.length - ROWS, "model", "fuseboard prices reprice --dry-run"),
     ));
   }
   if (rejectedCount > 0) {
     parts.push(makePart(
       `${formatNumber(rejectedCount, "event")} rejected`,
-      "They are kept with the reason. Once that is mended, send them again:",
-      ["fuseboard rejected replay --all"],
+      "They are kept with the reason. Store them once that is mended, mend one, or close what is not worth it:",
+      ["fuseboard rejected replay --all", ...rejected.slice(0, 1).flatMap(({ rejected_id: id }) => [`fuseboard rejected edit ${id}`, `fuseboard rejected dismiss ${id}`])],
       rejected.length === 0 ? null : makeScroller("Rejected events", makeTable("Rejected events, newest first", REJECTED_COLUMNS, rejected.slice(0, ROWS))),
       makeRest(rejectedCount - ROWS, "event", "fuseboard rejected list"),
     ));
