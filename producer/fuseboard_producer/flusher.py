@@ -22,6 +22,7 @@ from fuseboard_producer.watchdog import Watchdog
 log = logging.getLogger(__name__)
 SPOOL_CHECK_SECONDS: Final = 10.0
 REPORT_SECONDS: Final = 60.0
+SETTLE_CHECK_SECONDS: Final = 0.01
 # flushes before the spool has its turn, however fast events come
 CYCLE_MAX_FLUSHES: Final = 40
 
@@ -96,8 +97,12 @@ class Flusher:
     def settle(self, timeout_seconds: float) -> bool:
         """Flush, and put into the spool what Redis keeps waiting: this process is about to end."""
         dropped = self._outbox.tally.dropped
+        deadline = time.monotonic() + timeout_seconds * 0.75
         if not self.flush(timeout_seconds * 0.75):
             self._rescue()
+        # a Redis that was slow for a moment has left something in the spool, and nobody else may come by to send it
+        while self._is_draining and self.thread is not None and time.monotonic() < deadline:
+            time.sleep(SETTLE_CHECK_SECONDS)
         return self._outbox.tally.dropped == dropped
 
     def close(self, timeout_seconds: float) -> bool:
@@ -145,7 +150,7 @@ class Flusher:
             self._wait(None)
             with closing(Sender(self._options)) as sender, Watchdog(self._rescue) as watchdog:
                 self._run_cycle(sender, watchdog)
-                while self.buffer or not self._is_closed:
+                while self.buffer or not self._is_closed or self._is_draining:
                     self._wait(self._tell_idle_seconds(sender))
                     self._run_cycle(sender, watchdog)
         except Exception:
@@ -175,9 +180,15 @@ class Flusher:
                 break
         # after the events, which are safe in the spool while a silent Redis is asked
         self.takes_entries = sender.probe()
+        watchdog.begin()
         self._drain_spool(sender)
         self._report_when_due()
         watchdog.rest()
+
+    @property
+    def _is_draining(self) -> bool:
+        """Whether the spool is being sent, as Redis takes entries."""
+        return self._outbox.has_backlog and self.takes_entries
 
     def _drain_spool(self, sender: Sender) -> None:
         is_due = self._outbox.has_backlog or time.monotonic() >= self._spool_due_at

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Final
@@ -15,8 +16,9 @@ from fuseboard_producer.sender import Sender
 from fuseboard_producer.spool import Dropped, Spool
 
 log = logging.getLogger(__name__)
-# entries drained before live events have their turn again
+# before live events have their turn again
 DRAIN_MAX_ENTRIES: Final = 20
+DRAIN_SECONDS: Final = 0.05
 
 
 class Outbox:
@@ -40,9 +42,13 @@ class Outbox:
         """Hand every queued entry to Redis, else to the spool."""
         while (entry := self._peek()) is not None:
             was_taken = sender.send(entry)
-            # not ours any more when `rescue` took it while Redis kept us waiting
-            if self._claim(entry):
+            with self._claiming:
+                is_ours = self._take(entry)
+            if is_ours:
                 self._settle_as(entry, was_taken)
+            elif was_taken:
+                # `rescue` took it while Redis kept us waiting
+                self._retract(entry)
 
     def rescue(self) -> None:
         """Put every queued entry into the spool without asking Redis; from any thread.
@@ -50,15 +56,20 @@ class Outbox:
         An entry that hangs in a call to Redis may get there twice: the database keeps one event of an id.
         """
         while (entry := self._peek()) is not None:
-            if self._claim(entry):
-                self._settle_as(entry, was_taken=False)
+            # until it is written: then whoever sent it after all can take it back
+            with self._claiming:
+                if self._take(entry):
+                    self._settle_as(entry, was_taken=False)
 
     def drain(self, sender: Sender) -> None:
         """Send a bounded part of the spool; `has_backlog` says whether there is more."""
-        self.has_backlog = False
+        spooled, ends_at = self.tally.spooled, time.monotonic() + DRAIN_SECONDS
         try:
-            drained = self.spool.drain(sender.send, DRAIN_MAX_ENTRIES)
+            drained = self.spool.drain(
+                lambda entry: time.monotonic() < ends_at and sender.send(entry), DRAIN_MAX_ENTRIES
+            )
         except Exception as error:  # noqa: BLE001 - live events must go on
+            self.has_backlog = False
             self._warnings.warn("drain", "spool_unreadable path=%s error=%r", self.spool.directory, str(error))
             return
         self.tally.add(spool_drained=drained.events, dropped=drained.damaged_events)
@@ -66,7 +77,8 @@ class Outbox:
             log.info("spool_drained events=%d is_done=%s", drained.events, drained.is_done)
         if drained.damaged_events:
             log.warning("spool_damaged dropped_events=%d", drained.damaged_events)
-        self.has_backlog = not drained.is_done
+        # also what was put there meanwhile
+        self.has_backlog = not drained.is_done or self.tally.spooled != spooled
 
     def _encode(self, fields: Fields) -> bytes | None:
         try:
@@ -86,12 +98,17 @@ class Outbox:
             return self._unsettled[0]
         return None
 
-    def _claim(self, entry: Entry) -> bool:
-        with self._claiming:
-            if self._unsettled and self._unsettled[0] is entry:
-                self._unsettled.popleft()
-                return True
+    def _take(self, entry: Entry) -> bool:
+        if self._unsettled and self._unsettled[0] is entry:
+            self._unsettled.popleft()
+            return True
         return False
+
+    def _retract(self, entry: Entry) -> None:
+        """Take back from the spool what Redis has by now; left there it would be sent twice, which is harmless."""
+        with suppress(OSError):
+            if self.spool.retract(entry):
+                self.tally.add(sent=entry.events, spooled=-entry.events)
 
     def _settle_as(self, entry: Entry, was_taken: bool) -> None:
         if was_taken:

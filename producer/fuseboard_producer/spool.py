@@ -90,6 +90,17 @@ class Spool:
                 damaged_events += content.damaged_events
         return Drained(events, damaged_events, is_done=True)
 
+    def retract(self, entry: Entry) -> bool:
+        """Mark an entry as sent that was appended lately; False where it cannot be found. Raises OSError."""
+        for path, _ in reversed(self._list_segments()):
+            with lock_segment(path) as descriptor:
+                lines = [] if descriptor is None else read_content(descriptor).lines
+                found = [line for line in lines if line.entry == entry]
+                if found and descriptor is not None:
+                    mark_sent(descriptor, found[-1:])
+                    return True
+        return False
+
     def measure(self) -> int:
         """Sum up the bytes of all segments. Raises OSError when the directory cannot be read."""
         return sum(size for _, size in self._list_segments())

@@ -18,7 +18,6 @@ from fuseboard_schema.event import RequestEvent
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.stream import name_event_stream
 from producer_tools import PrivateRedis, read_entries, read_events, read_spool, run_private_redis
-from redis_link import linked
 from waiting import wait_until
 
 
@@ -138,51 +137,6 @@ def test_a_server_that_refuses_is_waited_for(
         assert read_spool(tmp_path / "fuseboard") == []
 
 
-def test_a_failover_behind_the_same_address_is_followed(
-    private_redis: PrivateRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    with (
-        run_private_redis(tmp_path) as promoted,
-        linked(private_redis.url) as link,
-        connect_redis(private_redis.url) as demoted,
-        connect_redis(promoted.url) as redis,
-        Producer(link.url, spool_dir=tmp_path / "spool") as producer,
-    ):
-        producer.record("claude", "m", request_id="0")
-        wait_until(lambda: producer.counters.sent == 1)
-
-        # the link keeps the producer's connection to it, and it goes on answering whoever reads
-        demoted.replicaof("127.0.0.1", "1")
-        for number in range(1, 4):
-            producer.record("claude", "m", request_id=str(number))
-            assert producer.flush()
-            # long enough for some probes, all of which are answered
-            time.sleep(0.5)
-        link.lead_to(promoted.url)
-        wait_until(lambda: producer.counters.spool_drained == 3)
-        producer.record("claude", "m", request_id="4")
-        wait_until(lambda: producer.counters.sent == 2)
-
-        assert list_numbers(read_events(redis, "fuseboard")) == [1, 2, 3, 4]
-    said = [record.getMessage().partition(" ")[0] for record in caplog.records if record.name.endswith(".sender")]
-    assert said == ["sending_paused", "sending_resumed"]
-
-
-def test_what_a_silent_redis_keeps_waiting_is_in_the_spool_before_the_process_is_killed(
-    private_redis: PrivateRedis, tmp_path: Path
-) -> None:
-    with linked(private_redis.url) as link, Producer(link.url, spool_dir=tmp_path) as producer:
-        producer.record("claude", "m", request_id="0")
-        wait_until(lambda: producer.counters.sent == 1)
-        link.swallows = True
-        for number in range(1, 4):
-            producer.record("claude", "m", request_id=str(number))
-            # nobody asks for it, and the call to Redis is still waited for
-            wait_until(lambda count=number: len(read_spool(tmp_path / "fuseboard")) == count)  # type: ignore[misc]
-        link.swallows = False
-
-
 def test_threads_record_through_a_restart_and_nothing_is_lost_or_moved_in_time(
     private_redis: PrivateRedis, tmp_path: Path
 ) -> None:
@@ -246,7 +200,7 @@ def test_live_events_flow_while_a_large_spool_is_drained(private_redis: PrivateR
         producer.record("claude", "live")
         assert producer.flush()
         assert producer.counters.spool_drained < 40_000
-        wait_until(lambda: producer.counters.spool_drained == 40_000)
+        wait_until(lambda: producer.counters.spool_bytes == 0)
 
     with connect_redis(private_redis.url) as redis:
         assert Counter(event["model"] for event in read_events(redis, "fuseboard")) == {"old": 40_000, "live": 2}
