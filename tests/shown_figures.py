@@ -61,7 +61,7 @@ def check_trends(board: Board, names: Mapping[str, str], figures: Mapping[object
         for measure, show in (("requests", "{:,}".format), ("cost_usd", round_usd), ("savings_usd", round_usd)):
             sums = {shown: figures[name][measure] for name, shown in names.items()}
             captions = [
-                f"{shown} nothing" if amount is None else f"{shown} {show(amount)} in all"
+                f"{shown} unknown" if amount is None else f"{shown} {show(amount)} in all"
                 for shown, amount in sums.items()
             ]
             board.page.locator("#grain").select_option(grain)

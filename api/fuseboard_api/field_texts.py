@@ -81,6 +81,9 @@ FIELD_TEXTS: Final = {
     "is_available": "Workers may choose it now: enabled, circuit neither open nor forced_open, not throttled.",
     "circuit_state": "What the circuit is now.",
     "is_throttled": "The provider asked to be left alone.",
+    "registered_by": "seed: came with the installation; operator; event: first seen in an event, so not enabled.",
+    "is_in_use": "It was called, or changed by somebody; false for one that came with the installation alone.",
+    "is_called_though_disabled": "Not enabled, and called within the last ten minutes and after it was disabled.",
     "ProviderRow.status": "The first that holds: disabled (not enabled), open, forced_open, throttled, half_open, "
     "degraded (rolling success under 90 %), healthy, no_data.",
     "HealthRow.status": "no_data: no request ever; down: no provider is available; degraded: an enabled provider is "

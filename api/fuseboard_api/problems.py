@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fuseboard_api.exact_json import encode_json
+from fuseboard_api.problem_page import make_page, wants_page
 from fuseboard_api.protection import SECURITY_HEADERS
 from fuseboard_schema.database import DATABASE_DOWN
 
@@ -91,9 +92,18 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's name
         self.members = members
 
 
-def make_problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> Response:  # noqa: ANN401 - any JSON value
-    """Make the answer."""
+def make_problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    request: Request | None = None,
+    **members: Any,  # noqa: ANN401 - any JSON value
+) -> Response:
+    """Make the answer: to the request of a browser that opens a page, a page."""
     title = HTTPStatus(status).phrase
+    if request is not None and wants_page(request):
+        return make_page(status, title, detail, {**SECURITY_HEADERS, **(headers or {})})
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
     # set here as well, because the last resort answers from outside of what else sets them
     return Response(encode_json(document), status, {**SECURITY_HEADERS, **(headers or {})}, media_type=PROBLEM_TYPE)
@@ -118,19 +128,19 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_failure)
 
 
-async def _answer_problem(_request: Request, error: Exception) -> Response:
+async def _answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return make_problem(error.status, error.detail, error.headers, **error.members)
+    return make_problem(error.status, error.detail, error.headers, request=request, **error.members)
 
 
-async def _answer_http_exception(_request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return make_problem(error.status_code, str(error.detail), error.headers)
+    return make_problem(error.status_code, str(error.detail), error.headers, request=request)
 
 
-async def _answer_invalid_request(_request: Request, error: Exception) -> Response:
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     # what was sent is not sent back: it may be a secret
@@ -142,10 +152,10 @@ async def _answer_invalid_request(_request: Request, error: Exception) -> Respon
     said = [f"{item['place']}: {item['detail']}" for item in wrong]
     if len(found) > ERRORS_MAX:
         said.append(f"and {len(found) - ERRORS_MAX} more")
-    return make_problem(422, "; ".join(said), errors=wrong)
+    return make_problem(422, "; ".join(said), request=request, errors=wrong)
 
 
-async def _answer_unavailable(_request: Request, error: Exception) -> Response:
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
     log.warning("api_unavailable error=%r", " ".join(str(error).split()))
     if isinstance(error, psycopg.errors.QueryCanceled):
         detail = "the database took too long: ask for less"
@@ -153,10 +163,10 @@ async def _answer_unavailable(_request: Request, error: Exception) -> Response:
         detail = "the database is busy or away: try again"
     else:
         detail = f"{'Redis' if isinstance(error, RedisError) else 'the database'} cannot be used now: try again"
-    return make_problem(503, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return make_problem(503, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)}, request=request)
 
 
-async def _answer_failure(_request: Request, error: Exception) -> Response:
+async def _answer_failure(request: Request, error: Exception) -> Response:
     # the server logs the traceback itself
     log.error("api_failed error=%r", type(error).__name__)
-    return make_problem(500, "something went wrong here; the server's log says what")
+    return make_problem(500, "something went wrong here; the server's log says what", request=request)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import WithJsonSchema
 
-from fuseboard_api.value_sets import HistoryReason, OverallStatus, ProviderStatus
+from fuseboard_api.value_sets import HistoryReason, OverallStatus, ProviderStatus, RegisteredBy
 from fuseboard_consumer.circuit_state import EffectiveState, Override
 from fuseboard_producer.snapshot import ProviderType
 
@@ -43,6 +43,9 @@ class ProviderRow:
     last_success_at: datetime | None
     last_failure_at: datetime | None
     last_error_type: str | None
+    registered_by: RegisteredBy
+    is_in_use: bool
+    is_called_though_disabled: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """The fuse board for everybody: in and out, without a mouse, with a screen reader, on a phone, in the dark, offline."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
-from api_tools import ApiClient, make_api_token, open_client
+from api_tools import ApiClient, bear, expect_problem, make_api_token, open_client
 from browser import Board
+from commands import run_command, store_events
 from consumers import drain_all
 from events import add_entry, make_event
 from fuseboard_api.failures import FAILURES_MAX
@@ -185,6 +189,55 @@ def test_with_no_data_the_board_says_so_everywhere(browser: Browser, api: ApiCli
     page.close()
 
 
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+def test_the_first_page_has_a_call_to_paste_and_no_provider_that_nobody_uses(
+    browser: Browser, api: ApiClient, token: str, settings: Settings, redis_client: Redis, window: dict[str, Any]
+) -> None:
+    board = Board(browser, api.origin, **window)
+    board.open(token)
+    page, cards = board.page, board.page.locator(".card")
+    expect(page.locator("#unused")).to_contain_text("4 registered, not in use yet: Ollama, LocalAI, Claude, OpenAI.")
+    expect(cards).to_have_count(0)
+    assert board.find_faults() == []
+
+    environment = {
+        "PATH": os.environ["PATH"],
+        "REDIS_URL": str(settings.redis_url),
+        "FUSEBOARD_NAMESPACE": settings.namespace,
+        "FUSEBOARD_SPOOL_DIR": str(settings.spool_dir),
+    }
+    code = page.locator("#first-steps-code").inner_text()
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    drain_all(redis_client, settings)
+
+    expect(page.locator("#first-steps")).to_be_hidden()
+    expect(cards).to_have_count(1)
+    expect(page.locator("#unused")).to_contain_text("3 more registered")
+    page.get_by_role("button", name="Show them").click()
+    expect(cards).to_have_count(4)
+    expect(page.locator("#unused")).to_be_hidden()
+    page.close()
+
+
+def test_a_disabled_provider_that_is_called_says_so(
+    board: Board, api: ApiClient, token: str, settings: Settings, redis_client: Redis
+) -> None:
+    store_events(redis_client, settings, [make_event(provider="openai")])
+    run_command(settings, "providers", "disable", "openai")
+    board.log_in(token)
+    expect(board.card("openai")).to_contain_text("Gets no calls until it is enabled.")
+
+    store_events(redis_client, settings, [make_event(provider="openai"), make_event(provider="newcomer")])
+
+    expect(board.card("openai")).to_contain_text(
+        "Routers do not choose it, yet it is called: just now.", timeout=15_000
+    )
+    expect(board.card("newcomer")).to_contain_text("Nobody has enabled it, yet it is called: just now.")
+    told = {row["name"]: row for row in api.get("/api/llm/providers", headers=bear(token)).json()["providers"]}
+    called = {name for name, row in told.items() if row["is_called_though_disabled"]}
+    assert called == {"openai", "newcomer"}
+
+
 def test_renewed_figures_take_away_neither_focus_nor_place(
     browser: Browser, api: ApiClient, token: str, settings: Settings, redis_client: Redis
 ) -> None:
@@ -258,3 +311,14 @@ def test_the_login_link_opens_the_board_whatever_another_page_tried(
 
     expect(board.page.locator("#who")).to_have_text("anna, admin")
     assert board.page.url == f"{api.origin}/"
+    # the same link again, in a browser and in a program
+    board.page.context.clear_cookies()
+    board.page.goto(f"{api.origin}/login?code={code}")
+    expect(board.page.get_by_role("alert")).to_contain_text("This link was used already")
+    assert board.find_faults() == []
+    board.page.get_by_role("link", name="To the board").click()
+    expect(board.page.get_by_label("Token")).to_be_visible()
+    for accepted in ("*/*", "application/json, text/html"):
+        expect_problem(api.get("/login", params={"code": code}, headers={"Accept": accepted}), 401)
+    # what programs ask for is always theirs
+    expect_problem(api.get("/api/llm/costs", headers={"Accept": "text/html"}), 401)

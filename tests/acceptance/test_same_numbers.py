@@ -213,8 +213,7 @@ def check_state(place: Place, today: date) -> None:
     }
     statuses, (told, listed, status) = read_beside(
         place,
-        "SELECT *, name AS id, circuit_state AS circuit, NOT enabled AND total_requests > 0"
-        " AS is_called_though_disabled FROM llm_provider_status ORDER BY priority, name",
+        "SELECT *, name AS id, circuit_state AS circuit FROM llm_provider_status ORDER BY priority, name",
         lambda: place.get("providers")["providers"],
         lambda: place.run("providers", "list"),
         lambda: place.run("status"),

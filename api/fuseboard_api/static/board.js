@@ -64,6 +64,11 @@ export class Board {
   }
 
   listenToChoices() {
+    find("unused-show").addEventListener("click", () => {
+      this.breakers.showUnused();
+      this.drawBreakers();
+      find("breakers").querySelector("button")?.focus();
+    });
     find("measure").append(...Object.entries(MEASURES).map(([value, { label }]) => element("option", { value }, label)));
     find("period").addEventListener("change", () => {
       this.readMoney();
@@ -107,9 +112,17 @@ export class Board {
   readProviders() {
     return this.read("/api/llm/providers", {}, (found) => {
       this.breakers.setProviders(found.providers);
-      this.breakers.draw(readServerMs());
+      this.drawBreakers();
       show(find("no-providers"), found.providers.length === 0);
     });
+  }
+
+  drawBreakers() {
+    this.breakers.draw(readServerMs());
+    const unused = this.breakers.listUnused();
+    show(find("unused"), unused.length > 0);
+    const more = this.breakers.cards.size > 0 ? " more" : "";
+    setText(find("unused-names"), `${unused.length}${more} registered, not in use yet: ${unused.map((provider) => provider.display_name).join(", ")}.`);
   }
 
   // Many circuits may change at once: they are one look.

@@ -38,7 +38,7 @@ export function describe(look, circuit, provider, nowMs) {
   const left = (text, until) => [text, formatDuration((Date.parse(until) - nowMs) / 1000)];
   switch (look) {
     case "disabled":
-      return ["Gets no calls until it is enabled."];
+      return [provider.is_called_though_disabled ? describeCalled(provider, nowMs) : "Gets no calls until it is enabled."];
     case "open":
       return circuit?.next_probe_at ? left("Gets no calls. Probe in", circuit.next_probe_at) : ["Gets no calls."];
     case "half_open":
@@ -52,6 +52,13 @@ export function describe(look, circuit, provider, nowMs) {
     default:
       return [provider.status === "degraded" ? "Lets calls through, but many fail." : "Lets calls through."];
   }
+}
+
+// Disabled, and called all the same: past the router, or by workers that do not read circuits.
+function describeCalled(provider, nowMs) {
+  const calledAt = [provider.last_success_at, provider.last_failure_at].filter(Boolean).sort((one, other) => Date.parse(one) - Date.parse(other)).at(-1);
+  const why = provider.registered_by === "event" ? "Nobody has enabled it" : "Routers do not choose it";
+  return `${why}, yet it is called: ${formatAgo(calledAt, nowMs)}.`;
 }
 
 // How the probes of a half-open circuit are; without Redis it is not known how many are out.

@@ -17,11 +17,21 @@ export class Breakers {
     this.providers = [];
     this.circuits = new Map();
     this.mayOrder = true;
+    this.showsUnused = false;
   }
 
   // In order of choice: name to name on the card.
   listNames() {
     return new Map(this.providers.map((provider) => [provider.name, provider.display_name]));
+  }
+
+  // Those that came with the installation and that nobody has called or changed.
+  listUnused() {
+    return this.showsUnused ? [] : this.providers.filter((provider) => !provider.is_in_use);
+  }
+
+  showUnused() {
+    this.showsUnused = true;
   }
 
   setProviders(providers) {
@@ -37,14 +47,15 @@ export class Breakers {
   }
 
   draw(nowMs) {
-    const names = new Set(this.providers.map((provider) => provider.name));
+    const shown = this.providers.filter((provider) => this.showsUnused || provider.is_in_use);
+    const names = new Set(shown.map((provider) => provider.name));
     for (const [name, card] of this.cards) {
       if (!names.has(name)) {
         card.root.remove();
         this.cards.delete(name);
       }
     }
-    this.providers.forEach((provider, position) => {
+    shown.forEach((provider, position) => {
       const card = this.cards.get(provider.name) ?? this.addCard(provider.name);
       if (this.place.children[position] !== card.root) this.place.insertBefore(card.root, this.place.children[position]);
       this.drawCard(card, provider, this.circuits.get(provider.name), nowMs);
@@ -101,6 +112,7 @@ export class Breakers {
   drawCard(card, provider, circuit, nowMs) {
     const look = readLook(provider, circuit);
     this.drawLook(card, provider, look);
+    setAttribute(card.root, "data-called", String(look === "disabled" && provider.is_called_though_disabled));
     setText(card.title, provider.display_name);
     setAttribute(card.title, "title", provider.display_name);
     setText(card.kind, provider.provider_type);

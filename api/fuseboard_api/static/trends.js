@@ -103,7 +103,7 @@ function drawBar({ label, row }, slot, step, { asked, measure, scale }) {
 
 function summarise(points, measure, asked) {
   const values = points.filter(({ row }) => row && row[measure] !== null).map(({ row }) => Number(row[measure]));
-  if (values.length === 0) return "nothing";
+  if (values.length === 0) return points.some(({ row }) => row) ? "unknown" : "nothing";
   if (asked.isSum) return `${asked.format(values.reduce((sum, value) => sum + value, 0))} in all`;
   return `${asked.format(Math.min(...values))} to ${asked.format(Math.max(...values))}`;
 }

@@ -18,8 +18,6 @@ SELECT
     last_error_type,
     circuit_state AS circuit,
     is_throttled,
-    coalesce(
-        NOT enabled AND greatest(last_success_at, last_failure_at) > now() - interval '10 minutes', false
-    ) AS is_called_though_disabled
+    is_called_though_disabled
 FROM llm_provider_status
 ORDER BY priority, name;
