@@ -5,7 +5,7 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, model_validator
 
@@ -47,13 +47,17 @@ def _find_ca_certs(path: object) -> object:
     return found
 
 
+# found by the field's own validator
+DEFAULT: Final[Any] = Field(None, validate_default=True)
+
+
 class Options(BaseModel):
     """The arguments of `Producer`, checked: an error names the argument and never shows the password in a URL."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Producer", hide_input_in_errors=True)
 
     redis_url: Annotated[str, BeforeValidator(_find_redis_url)]
-    namespace: Annotated[str, BeforeValidator(_find_namespace), Field(pattern=NAMESPACE_PATTERN)]
+    namespace: Annotated[str, BeforeValidator(_find_namespace), Field(pattern=NAMESPACE_PATTERN)] = DEFAULT
     spool_dir: Path | None = None
     worker_id: str | None = Field(None, min_length=1, max_length=256)
     linger_seconds: float = Field(0.05, ge=0, le=60, allow_inf_nan=False)
@@ -61,7 +65,7 @@ class Options(BaseModel):
     buffer_max_events: int = Field(20_000, ge=1, le=10_000_000)
     spool_max_bytes: int = Field(50_000_000, ge=0)
     stream_max_entries: int = Field(STREAM_MAX_ENTRIES, ge=1)
-    redis_ca_certs: Annotated[FilePath | None, BeforeValidator(_find_ca_certs)]
+    redis_ca_certs: Annotated[FilePath | None, BeforeValidator(_find_ca_certs)] = DEFAULT
 
     @cached_property
     def spool_path(self) -> Path:
