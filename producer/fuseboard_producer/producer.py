@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 import weakref
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, Unpack, overload
@@ -161,6 +162,14 @@ class Producer:
         """What became of the events so far, in this process."""
         return self._flusher.read_counters()
 
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "Producer"], tuple[dict[str, Any]]]:
+        """Let a copy, or what is unpickled in another process, be a producer of its own with the same arguments."""
+        arguments = self._options.model_dump()
+        # what the environment says stays there: a pickle is no place for a password
+        if arguments["redis_url"] == os.environ.get("REDIS_URL"):
+            arguments["redis_url"] = None
+        return _make_producer, (arguments,)
+
     def __enter__(self) -> Self:
         return self
 
@@ -176,6 +185,10 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _make_producer(arguments: dict[str, Any]) -> Producer:
+    return Producer(**arguments)
 
 
 def _name_arguments(arguments: tuple[Any, ...], fields: dict[str, Any]) -> None:

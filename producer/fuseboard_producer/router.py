@@ -57,6 +57,7 @@ class Router:
             }
         )
         self._producer = producer
+        self._settings = settings
         self._state = RoutingState(producer.options, settings)
         # forgotten without close: the thread ends
         weakref.finalize(self, self._state.poller.stop).atexit = False
@@ -158,6 +159,10 @@ class Router:
         self._state.poller.close(CLOSE_SECONDS)
         self._state.leases.close()
 
+    def __reduce__(self) -> tuple[Callable[[Producer, RouterOptions], "Router"], tuple[Producer, RouterOptions]]:
+        """Let a copy, or what is unpickled in another process, be a router of its own with the same arguments."""
+        return _make_router, (self._producer, self._settings)
+
     def __enter__(self) -> Self:
         return self
 
@@ -215,6 +220,10 @@ class Router:
         except asyncio.CancelledError:
             leases.abandon(question)
             raise
+
+
+def _make_router(producer: Producer, settings: RouterOptions) -> Router:
+    return Router(producer, **settings.model_dump())
 
 
 def _share_fields(fields: RequestFields | None) -> RequestFields:
