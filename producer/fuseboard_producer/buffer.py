@@ -1,16 +1,17 @@
 """The bounded buffer between callers, who never wait, and the flusher, who sleeps until there is work."""
 
-import threading
+from _queue import Empty, SimpleQueue
 from collections import deque
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Any, Final
+
+from fuseboard_producer.native import Latch
 
 Fields = dict[str, Any]
 NEVER: Final = 1 << 62
 
 
-class Mark(threading.Event):
+class Mark(Latch):
     """A place in the buffer; set once everything before it has left."""
 
 

@@ -1,8 +1,9 @@
 """What a producer counts."""
 
-import threading
 from dataclasses import dataclass
 from itertools import count
+
+from fuseboard_producer.native import make_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class LockFreeCounter:
     def __init__(self) -> None:
         self._count = count()
         self._readings = 0
-        self._reading = threading.Lock()
+        self._reading = make_lock()
 
     def increment(self) -> None:
         """Add one: a single step of the interpreter, which nothing can interrupt."""
@@ -50,7 +51,7 @@ class Tally:
     """Count what became of events once they have left the buffer; not used by `record()`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self.sent = self.spooled = self.spool_drained = self.dropped = self.bad = 0
 
     def add(self, *, sent: int = 0, spooled: int = 0, spool_drained: int = 0, dropped: int = 0, bad: int = 0) -> None:

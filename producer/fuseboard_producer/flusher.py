@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import threading
 import time
 from contextlib import closing
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Final
 from fuseboard_producer.buffer import Buffer
 from fuseboard_producer.counters import Counters, LockFreeCounter
 from fuseboard_producer.limited_log import LimitedLog
+from fuseboard_producer.native import NativeThread, make_lock, pause
 from fuseboard_producer.options import Options
 from fuseboard_producer.outbox import Outbox
 from fuseboard_producer.process_exit import guard_os_exit, guard_termination, tell_of_forks_and_exits
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 SPOOL_CHECK_SECONDS: Final = 10.0
 REPORT_SECONDS: Final = 60.0
 SETTLE_CHECK_SECONDS: Final = 0.01
+RESCUE_WAIT_SECONDS: Final = 5.0
 # flushes before the spool has its turn, however fast events come
 CYCLE_MAX_FLUSHES: Final = 40
 
@@ -41,9 +42,9 @@ class Flusher:
         options = self._options
         self.buffer = Buffer(0 if self._is_closed else options.buffer_max_events)
         self.recorded, self.refused = LockFreeCounter(), LockFreeCounter()
-        self.thread: threading.Thread | None = None
+        self.thread: NativeThread | None = None
         self.takes_entries = True
-        self._starting, self._rescuing = threading.Lock(), threading.Lock()
+        self._starting, self._rescuing = make_lock(), make_lock()
         self._outbox = Outbox(
             Spool(options.spool_path, options.spool_max_bytes),
             options.worker_id or f"{socket.gethostname()}:{os.getpid()}",
@@ -63,7 +64,7 @@ class Flusher:
                 if self.thread is None and not self._is_closed:
                     guard_os_exit()
                     guard_termination()
-                    self.thread = threading.Thread(target=self._run, name="fuseboard-flusher", daemon=True)
+                    self.thread = NativeThread(self._run, "fuseboard-flusher")
                     self.thread.start()
             except RuntimeError as error:
                 self.thread = None
@@ -83,7 +84,7 @@ class Flusher:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until what is in the buffer now has left it; False when that took too long or something was dropped."""
-        if threading.current_thread() is self.thread:
+        if self.thread is not None and self.thread.is_current():
             return False
         if self.thread is None and not self.buffer:
             return True
@@ -102,7 +103,7 @@ class Flusher:
             self._rescue()
         # a Redis that was slow for a moment has left something in the spool, and nobody else may come by to send it
         while self._is_draining and self.thread is not None and time.monotonic() < deadline:
-            time.sleep(SETTLE_CHECK_SECONDS)
+            pause(SETTLE_CHECK_SECONDS)
         return self._outbox.tally.dropped == dropped
 
     def close(self, timeout_seconds: float) -> bool:
@@ -112,7 +113,7 @@ class Flusher:
         is_settled = self.settle(timeout_seconds)
         self.stop()
         thread = self.thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not thread.is_current():
             thread.join(max(deadline - time.monotonic(), 0.0))
         if self.recorded.read():
             self._report()
@@ -207,15 +208,26 @@ class Flusher:
 
     def _rescue(self) -> None:
         """Put all that waits into the spool; one thread at a time, so that it stays in order."""
-        with self._rescuing:
-            while True:
-                events, mark = self.buffer.take(self._options.flush_max_events)
-                self._outbox.accept(events, self._options.flush_max_events)
-                self._outbox.rescue()
-                if mark:
-                    mark.set()
-                elif not events:
-                    return
+        deadline = time.monotonic() + RESCUE_WAIT_SECONDS
+        # not waited for within the lock: its holder may be another greenlet, or the code that a signal interrupted
+        while not self._rescuing.acquire(blocking=False):
+            if time.monotonic() >= deadline:
+                return
+            pause(0.01)
+        try:
+            self._put_into_spool()
+        finally:
+            self._rescuing.release()
+
+    def _put_into_spool(self) -> None:
+        while True:
+            events, mark = self.buffer.take(self._options.flush_max_events)
+            self._outbox.accept(events, self._options.flush_max_events)
+            self._outbox.rescue()
+            if mark:
+                mark.set()
+            elif not events:
+                return
 
     def _report_when_due(self) -> None:
         refused = self.refused.read()

@@ -1,8 +1,9 @@
 """What a forked child must not inherit half-done."""
 
 import os
-import threading
 from typing import Final
+
+from fuseboard_producer.native import make_lock
 
 FORK_WAIT_SECONDS: Final = 1.0
 
@@ -15,7 +16,7 @@ class ForkGate:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = make_lock()
         self._is_shut = False
         os.register_at_fork(before=self._shut, after_in_parent=self._open, after_in_child=self._renew)
 
@@ -27,7 +28,7 @@ class ForkGate:
             self.lock.release()
 
     def _renew(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = make_lock()
 
 
 FORK_GATE: Final = ForkGate()

@@ -1,7 +1,6 @@
 """Events on their way: encoded, handed to Redis, or else to the spool; every one of them is counted."""
 
 import logging
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -12,6 +11,7 @@ from fuseboard_producer.counters import Tally
 from fuseboard_producer.encoding import Entry, encode_event, pack_entries
 from fuseboard_producer.fork_gate import FORK_GATE
 from fuseboard_producer.limited_log import LimitedLog
+from fuseboard_producer.native import make_lock
 from fuseboard_producer.sender import Sender
 from fuseboard_producer.spool import Dropped, Spool
 
@@ -30,7 +30,7 @@ class Outbox:
         self.has_backlog = False
         self._worker_id = worker_id
         self._unsettled: deque[Entry] = deque()
-        self._claiming = threading.Lock()
+        self._claiming = make_lock()
         self._warnings = LimitedLog(log)
 
     def accept(self, events: list[Fields], max_events: int) -> None:

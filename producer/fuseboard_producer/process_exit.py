@@ -4,12 +4,13 @@ import atexit
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn, Protocol
 from weakref import WeakValueDictionary
+
+from fuseboard_producer.native import NativeThread
 
 AT_EXIT_SECONDS: Final = 5.0
 OS_EXIT_SECONDS: Final = 2.0
@@ -70,7 +71,7 @@ def _settle_and_die(signal_number: int, _frame: object) -> None:
     # a second one ends the process at once
     signal.signal(signal_number, signal.SIG_DFL)
     # in a thread of its own: the code that is interrupted may hold a lock, for ever by now
-    settling = threading.Thread(target=_settle_all, args=[TERMINATION_SECONDS], name="fuseboard-end", daemon=True)
+    settling = NativeThread(lambda: _settle_all(TERMINATION_SECONDS), "fuseboard-end")
     with suppress(RuntimeError):
         settling.start()
         settling.join(TERMINATION_SECONDS * 2)

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import random
-import threading
 import time
+from _queue import Empty, SimpleQueue
 from collections.abc import Mapping
 from contextlib import ExitStack
-from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 from redis import Redis
@@ -19,6 +18,7 @@ from fuseboard_producer.fork_gate import FORK_GATE
 from fuseboard_producer.guard import LocalGuard
 from fuseboard_producer.leases import Release
 from fuseboard_producer.limited_log import LimitedLog
+from fuseboard_producer.native import Latch, NativeThread, make_lock
 from fuseboard_producer.options import Options
 from fuseboard_producer.process_exit import tell_of_forks_and_exits
 from fuseboard_producer.projection import NO_HINTS, decode_snapshot
@@ -65,9 +65,9 @@ class SnapshotPoller:
     def reset(self) -> None:
         """Start anew: a forked child has no thread; what its parent knew is as good as before."""
         self.polls, self.poll_errors = LockFreeCounter(), LockFreeCounter()
-        self.thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._arrived, self._tried = threading.Event(), threading.Event()
+        self.thread: NativeThread | None = None
+        self._starting = make_lock()
+        self._arrived, self._tried = Latch(), Latch()
         # until the first poll has ended, well or not, or somebody has waited for it long enough
         self.awaits_first_poll = self._settings.first_snapshot_wait_seconds > 0
         self._duties: SimpleQueue[Duty | None] = SimpleQueue()
@@ -87,7 +87,7 @@ class SnapshotPoller:
         if self._starting.acquire(blocking=False):
             try:
                 if self.thread is None and not self._is_closed:
-                    self.thread = threading.Thread(target=self._run, name="fuseboard-router", daemon=True)
+                    self.thread = NativeThread(self._run, "fuseboard-router")
                     self.thread.start()
             except RuntimeError as error:
                 # the interpreter is ending
@@ -137,7 +137,7 @@ class SnapshotPoller:
         """End the thread, after what it was to tell Redis."""
         self.stop()
         thread = self.thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not thread.is_current():
             thread.join(timeout_seconds)
 
     def _run(self) -> None:

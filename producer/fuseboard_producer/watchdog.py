@@ -1,9 +1,11 @@
 """What looks after events while the flusher is held up, so that a process killed then takes few with it (G2)."""
 
-import threading
-import time
+from _queue import Empty, SimpleQueue
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
+
+from fuseboard_producer.native import NativeThread
 
 # a Redis that takes longer to answer may as well be gone; noticed after one to two of these besides
 HELD_UP_SECONDS: Final = 0.2
@@ -20,15 +22,17 @@ class Watchdog:
         self._rescue = rescue
         self._step = 0
         self._is_busy = self._is_over = False
-        self._begun = threading.Event()
-        threading.Thread(target=self._watch, name="fuseboard-watchdog", daemon=True).start()
+        self._is_asleep = False
+        self._begun: SimpleQueue[None] = SimpleQueue()
+        self._stopped: SimpleQueue[None] = SimpleQueue()
+        NativeThread(self._watch, "fuseboard-watchdog").start()
 
     def begin(self) -> None:
         """Begin a step, and end the one before."""
         self._step += 1
         self._is_busy = True
-        if not self._begun.is_set():
-            self._begun.set()
+        if self._is_asleep:
+            self._begun.put(None)
 
     def rest(self) -> None:
         """Note that the flusher waits for events, for as long as it likes."""
@@ -43,17 +47,21 @@ class Watchdog:
     def stop(self) -> None:
         """Let the thread end; returns at once."""
         self._is_over = True
-        self._begun.set()
+        self._begun.put(None)
+        self._stopped.put(None)
 
     def _watch(self) -> None:
         seen, held_up_seconds = -1, 0.0
         while not self._is_over:
             if not self._is_busy:
-                self._begun.clear()
+                self._is_asleep = True
+                # looked at after that line: a step that begins in between is seen or has put a token
                 if not self._is_busy:
-                    self._begun.wait()
+                    self._begun.get()
+                self._is_asleep = False
             held_up_seconds = held_up_seconds + CHECK_SECONDS if self._is_busy and self._step == seen else 0.0
             seen = self._step
             if held_up_seconds >= HELD_UP_SECONDS:
                 self._rescue()
-            time.sleep(CHECK_SECONDS)
+            with suppress(Empty):
+                self._stopped.get(timeout=CHECK_SECONDS)
