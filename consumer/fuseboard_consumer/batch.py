@@ -57,6 +57,12 @@ class BatchStore:
             self._connection = self._connect()
         return self._connection
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is an open connection, which is not asked whether it works."""
+        connection = self._connection
+        return connection is not None and not connection.closed
+
     def _connect(self) -> Session:
         connection = connect_database(
             self._database_url,

@@ -19,7 +19,7 @@ from fuseboard_consumer.prices import PriceSource
 from fuseboard_consumer.provider_names import ProviderNameSource
 from fuseboard_consumer.publisher import Publisher
 from fuseboard_consumer.rows import build_rows
-from fuseboard_schema.database import describe_in_line, is_data_fault
+from fuseboard_schema.database import ReplyTimeoutError, describe_in_line, is_data_fault
 from fuseboard_schema.database_clock import DatabaseClock
 from fuseboard_schema.settings import Settings
 
@@ -49,7 +49,7 @@ class Drain:
         self._redis = redis
         self._namespace = settings.namespace
         self._reader = EntryReader(redis, settings.namespace, consumer, settings.claim_idle_seconds)
-        self._holding = Holding(self._reader.hold, settings.claim_idle_seconds / RENEWALS)
+        self._holding = Holding(self._renew, settings.claim_idle_seconds / RENEWALS)
         self._store = BatchStore(settings.database_url or "")
         self._publisher = Publisher(redis, settings.namespace)
         self._clock = DatabaseClock()
@@ -114,6 +114,15 @@ class Drain:
         """Close the database connection; the next batch opens another one."""
         self._store.close()
 
+    def _renew(self) -> None:
+        """Keep what is in hand; let others have it while this consumer looks for PostgreSQL in vain."""
+        is_cut_off = self._down_since is not None and not self._store.is_connected
+        if is_cut_off and time.monotonic() > (self._down_since or 0.0) + LEAVE_AFTER_SECONDS:
+            # opening a connection may take long, and they may have one
+            self._reader.release()
+        else:
+            self._reader.hold()
+
     def _reaches_database(self) -> bool:
         """Say whether a batch that is read now could be stored; waits a little where PostgreSQL is still not well."""
         if self._down_since is None:
@@ -157,12 +166,13 @@ class Drain:
         """Decode and price; None when PostgreSQL, which has the clock and the prices, did not come back in time."""
         wait_seconds = RETRY_FIRST_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 now = self._clock.read(self._store.connection)
                 book = self._prices.read_book(self._store.connection)
                 names = self._names.read_names(self._store.connection)
             except psycopg.Error as error:
-                if self._gives_up(deadline):
+                if self._gives_up(deadline, began, error):
                     return None
                 self._wait_for_database(error, wait_seconds)
                 wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
@@ -175,11 +185,12 @@ class Drain:
         """Commit (only then is anything acknowledged, G2); False when PostgreSQL did not come back in time."""
         wait_seconds = RETRY_FIRST_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 self._store.store_batch(batch)
                 self._down_since = None
             except psycopg.Error as error:
-                if self._gives_up(deadline):
+                if self._gives_up(deadline, began, error):
                     return False
                 self._wait_for_database(error, wait_seconds)
                 wait_seconds = min(wait_seconds * 2, RETRY_MAX_SECONDS)
@@ -201,11 +212,12 @@ class Drain:
                 "circuit_publish_failed providers=%s error=%r", ",".join(sorted(changes.providers)), str(error)[:300]
             )
 
-    def _gives_up(self, deadline: float) -> bool:
+    def _gives_up(self, deadline: float, began: float, error: psycopg.Error) -> bool:
         """Stop trying, at a stop, or after a while: what is unacknowledged is claimed by whoever gets on."""
         now = time.monotonic()
         if self._down_since is None:
-            self._down_since = now
+            # where no reply came the while has been waited for already
+            self._down_since = began if isinstance(error, ReplyTimeoutError) else now
         return self._stopping.is_set() or now > min(deadline, self._down_since + LEAVE_AFTER_SECONDS)
 
     def _wait_for_database(self, error: psycopg.Error, seconds: float) -> None:
