@@ -2,7 +2,9 @@
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from api_tools import make_api_token, open_client
 from consumers import make_settings
@@ -80,3 +82,16 @@ def test_an_export_of_stored_sums_says_nothing_where_nothing_is_known(
     assert [(row["tag_value"], row["cost_usd"], row["savings_usd"]) for row in told["llm_tag_costs_daily"]] == [
         ("chat", "", "")
     ]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_a_price_from_where_it_is_missing_is_of_all_requests_in_any_time_zone(
+    database_url: str, connection: Database, zone: str
+) -> None:
+    connection.execute("UPDATE fuseboard_settings SET value = %s WHERE name = 'day_time_zone'", (zone,))
+    times = [datetime(2026, 5, day, hour, tzinfo=UTC) for day, hour in ((2, 0), (2, 13), (3, 23))]
+    store_events(database_url, make_events(times, provider="newcomer"))
+
+    since = fetch_value(connection, "SELECT unpriced_since FROM llm_unpriced_models")
+
+    assert times[0] - timedelta(days=1) < since <= times[0]
