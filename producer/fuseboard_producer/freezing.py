@@ -4,7 +4,7 @@ import operator
 import reprlib
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
@@ -75,6 +75,9 @@ def _freeze_value(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passes
 
 
 def _freeze_foreign(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passes
+    # all durations of an event are in seconds
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     # numpy's scalars, its truth values among them
     if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
         return _freeze_value(value.item())

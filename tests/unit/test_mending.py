@@ -2,7 +2,7 @@
 
 import enum
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -81,6 +81,11 @@ def test_a_cost_is_rounded_to_18_decimals(given: object, stored: str) -> None:
 @pytest.mark.parametrize("given", [12, 12.0, "12", "12.0", Decimal(12), np.int64(12), np.float64(12), Plan.SEATS])
 def test_a_count_may_come_in_any_form_of_a_whole_number(given: object) -> None:
     assert send(prompt_tokens=given).prompt_tokens == (7 if given is Plan.SEATS else 12)
+
+
+@pytest.mark.parametrize("given", [1.5, "1.5", Decimal("1.5"), timedelta(seconds=1.5), np.float32(1.5)])
+def test_a_duration_may_come_in_any_form(given: object) -> None:
+    assert send(duration_seconds=given).duration_seconds == 1.5
 
 
 def test_metadata_and_ids_are_written_as_what_they_mean() -> None:
