@@ -208,7 +208,7 @@ WRONG_CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     (("claude", "m"), {"prompt_tokens": 10**5000}),
     (("claude", "m"), {"prompt_tokens": 1, "cache_read_tokens": 2}),
     (("claude", "m"), {"duration_seconds": float("nan")}),
-    (("claude", "m"), {"duration_seconds": timedelta(seconds=1)}),
+    (("claude", "m"), {"duration_seconds": timedelta(seconds=-1)}),
     (("claude", "m"), {"occurred_at": datetime(2026, 1, 1)}),  # noqa: DTZ001 - that is the fault
     (("claude", "m"), {"occurred_at": datetime(1, 1, 1, tzinfo=UTC)}),
     (("claude", "m"), {"occurred_at": "yesterday"}),
