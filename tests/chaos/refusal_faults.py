@@ -1,4 +1,4 @@
-"""Servers that answer and refuse: Redis at its memory, read-only or alone; PostgreSQL demoted."""
+"""Servers that answer and refuse: Redis at its memory, read-only or alone; PostgreSQL demoted, locked, ending sessions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import psycopg
 import redis as redis_client
 
 from chaos.field import Field, Wound, fault
+from chaos.process_faults import AGGREGATOR_LOCK, CONSUMER_LOCK
 
 REFUSED_SECONDS: Final = 4.0
 INSIST_SECONDS: Final = 30.0
@@ -92,3 +93,33 @@ def set_read_only(field: Field, value: str) -> None:
     with field.observer.connect() as session:
         session.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
         session.execute("SELECT pg_reload_conf()")
+
+
+@fault("sessions terminated")
+def terminate_sessions(field: Field) -> Iterator[Wound]:
+    """End all sessions but our own, as an administrator or a failover would."""
+    at = time.time()
+    with field.observer.connect() as session:
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND application_name <> 'observer'"
+        )
+    yield Wound(at, "sessions", needs_fold=True, needs_api=True)
+
+
+@fault("lock held", held_seconds=3.0, is_outage=True)
+def hold_rows(field: Field) -> Iterator[Wound]:
+    """Hold rows that consumers and aggregators need, as somebody who forgets a transaction in psql does."""
+    with field.observer.connect() as session, session.transaction(force_rollback=True):
+        session.execute(CONSUMER_LOCK.encode())
+        session.execute(AGGREGATOR_LOCK.encode())
+        at = time.time()
+        yield Wound(at, "rows", needs_fold=True)
+
+
+@fault("table locked", held_seconds=3.0, is_outage=True)
+def lock_table(field: Field) -> Iterator[Wound]:
+    """Lock a table as VACUUM FULL or a migration does."""
+    with field.observer.connect() as session, session.transaction(force_rollback=True):
+        session.execute("LOCK TABLE llm_usage_deltas")
+        yield Wound(time.time(), "llm_usage_deltas", needs_fold=True)
