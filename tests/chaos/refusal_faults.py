@@ -1,4 +1,4 @@
-"""Servers that answer and refuse: Redis at its memory, read-only or alone; PostgreSQL demoted, locked, ending sessions."""
+"""Servers that answer and refuse: Redis full, read-only or alone; PostgreSQL demoted, locked, ending sessions."""
 
 import time
 from collections.abc import Callable, Iterator
