@@ -70,6 +70,12 @@ def test_every_snippet_of_the_readme_records_good_events(
     routed = 2 * named.count("router.call(")
     assert len(events) == named.count("producer.record(") + named.count("producer.request(") + routed
     assert {event.status for event in events} <= ({"error", "success"} if routed else {"success", "timeout"})
+    if routed:
+        rows = [(event.provider, event.model, event.requested_model, event.original_provider) for event in events]
+        assert rows == [
+            ("ollama", "llama3.1:8b", None, None),
+            ("claude", "claude-sonnet-4-5", "llama3.1:8b", "ollama"),
+        ]
 
 
 def read_events(redis: Redis, namespace: str) -> list[RequestEvent]:
