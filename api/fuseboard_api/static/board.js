@@ -167,12 +167,13 @@ export class Board {
     if (found) drawFailures(find("failures"), found.requests.sort((one, other) => (one.occurred_at < other.occurred_at ? 1 : -1)));
   }
 
-  async readToDo() {
+  // Counts are shown with the list they belong to: the commands beside them name what is still there.
+  async readToDo(counts = {}) {
     const [unpriced, rejected] = await Promise.all([
       this.read("/api/llm/unpriced"),
       this.read("/api/llm/rejected", { limit: REJECTED }),
     ]);
-    if (unpriced && rejected) this.drawToDo({ unpriced: unpriced.unpriced, rejected: rejected.rejected });
+    if (unpriced && rejected) this.drawToDo({ ...counts, unpriced: unpriced.unpriced, rejected: rejected.rejected });
   }
 
   // The list and the count come from two answers, in either order.
@@ -183,8 +184,8 @@ export class Board {
 
   drawHealth(health) {
     // what somebody has just dealt with goes at once
-    if (this.toDo.rejectedCount !== health.rejected_events || this.toDo.unpricedCount !== health.unpriced_requests) this.readToDo();
-    this.drawToDo({ rejectedCount: health.rejected_events, unpricedCount: health.unpriced_requests });
+    const counts = { rejectedCount: health.rejected_events, unpricedCount: health.unpriced_requests };
+    if (Object.entries(counts).some(([name, count]) => this.toDo[name] !== count)) this.readToDo(counts);
     drawToday(health);
     const rate = `${formatNumber(health.requests, "request")} in 10 min, ${formatPercent(health.success_rate)} succeeded`;
     find("overall").dataset.status = health.status;
