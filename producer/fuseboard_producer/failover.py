@@ -1,8 +1,7 @@
 """One logical request on its way through the providers (E2 steps 4 to 6): a state machine without I/O or waiting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn
 from uuid import uuid4
 
@@ -208,24 +207,6 @@ class Failover:
 
     def _describe(self, why: str) -> str:
         return f"fuseboard: tried {', '.join(self._failures)}; {why}"
-
-
-class Trial:
-    """The time in which a caller's function runs: one event, and no error while another provider may do better."""
-
-    def __init__(self, failover: Failover, attempt: Attempt, record: Callable[..., None]) -> None:
-        self._failover = failover
-        self._attempt = attempt
-        self._record = record
-
-    def __enter__(self) -> Attempt:
-        return self._attempt
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        self._record(**self._attempt.end(error))
-        return self._failover.record_outcome(self._attempt, error)
 
 
 def make_request_id() -> str:

@@ -3,14 +3,14 @@
 import asyncio
 import weakref
 from asyncio import sleep as sleep_async
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from time import sleep
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from fuseboard_producer.admission import Verdict, check_provider
 from fuseboard_producer.attempt import Attempt
-from fuseboard_producer.failover import Failover, Limits, Trial, make_request_id
+from fuseboard_producer.failover import Failover, Limits, make_request_id
 from fuseboard_producer.leases import LeaseAnswer, LeaseQuestion
 from fuseboard_producer.producer import Producer
 from fuseboard_producer.request import Request
@@ -18,6 +18,7 @@ from fuseboard_producer.router_options import RouterOptions
 from fuseboard_producer.routing_state import RouterCounters, RoutingState
 from fuseboard_producer.selection import Candidate, Plan
 from fuseboard_producer.snapshot import Snapshot
+from fuseboard_producer.trial import Trial
 from fuseboard_schema.event import RequestFields
 
 Answer = TypeVar("Answer")
@@ -106,8 +107,9 @@ class Router:
     ) -> Answer:
         """Call one of `functions`, by provider, and another one where that fails; returns the first answer.
 
-        Each attempt is one event, with `fields` besides; clients must not retry by themselves (`max_retries=0`), and
-        streams are read to their end inside. A provider is tried once. An error that would be the same
+        Each attempt is one event, with `fields` besides; clients must not retry by themselves (`max_retries=0`).
+        A function may return a stream: it is given on with its first item, until which another provider may do better,
+        and recorded at its end. A provider is tried once. An error that would be the same
         everywhere goes to the caller at once; when nobody is left, or the retry budget, max_attempts or the deadline
         forbid more, the last provider's error does, with a note of what was tried. A function that returns has
         answered, whatever status it has set. max_wait_seconds: how long to wait for a provider if none may be called
@@ -118,27 +120,29 @@ class Router:
         shared = _share_fields(fields)
         while True:
             attempt = failover.begin(self._take(failover), shared)
-            with Trial(failover, attempt, self._producer.record):
-                return functions[attempt.provider](attempt)
+            with Trial(failover, attempt, self._producer.record) as trial:
+                answer: Answer = trial.follow(functions[attempt.provider](attempt))
+                return answer
 
     async def acall(
         self,
         request: Request | None,
-        functions: Mapping[str, Callable[[Attempt], Awaitable[Answer]]],
+        functions: Mapping[str, Callable[[Attempt], Awaitable[Answer] | AsyncIterator[Any]]],
         *,
         max_wait_seconds: float = 0.0,
         max_attempts: int = 3,
         deadline_seconds: float | None = None,
         fields: RequestFields | None = None,
     ) -> Answer:
-        """Do as `call` with asynchronous functions, without blocking the event loop."""
+        """Do as `call` with asynchronous functions, asynchronous generators too, without blocking the event loop."""
         await self._state.prepare_async()
         failover = self._begin(request, functions, max_wait_seconds, max_attempts, deadline_seconds)
         shared = _share_fields(fields)
         while True:
             attempt = failover.begin(await self._take_async(failover), shared)
-            with Trial(failover, attempt, self._producer.record):
-                return await functions[attempt.provider](attempt)
+            with Trial(failover, attempt, self._producer.record) as trial:
+                answer: Answer = await trial.follow_async(functions[attempt.provider](attempt))
+                return answer
 
     def wait_until_ready(self, timeout_seconds: float) -> bool:
         """Wait until the circuits have been read once; False when that took longer. Nothing else needs this."""
