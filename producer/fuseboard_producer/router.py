@@ -185,6 +185,7 @@ class Router:
     ) -> Failover:
         if max_attempts < 1:
             raise ValueError(f"max_attempts is {max_attempts}: at least 1")
+        self._state.note_names(functions)
         deadline = None if deadline_seconds is None else self._state.now() + deadline_seconds
         return Failover(
             self._state,

@@ -1,8 +1,11 @@
 """What the requests of one process share while they are routed."""
 
+import logging
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from fuseboard_producer.attempt import Attempt
 from fuseboard_producer.counters import LockFreeCounter
@@ -17,6 +20,8 @@ from fuseboard_producer.snapshot import DEFAULT_SETTINGS, Snapshot
 from fuseboard_producer.snapshot_poller import Hint, SnapshotPoller
 from fuseboard_schema.circuit_settings import CircuitSettings
 from fuseboard_schema.outcome import Verdict
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class RoutingState:
 
     def reset(self) -> None:
         """Start anew: a forked child counts from zero and must not repeat its parent's random numbers."""
+        self._unknown: set[str] = set()
         self.budget, self.panic_throttle = RetryBudget(), PanicThrottle()
         # not the module's own: a worker may have seeded that and count on its sequence
         self.rng = random.Random()  # noqa: S311 - spreads load, keeps no secret
@@ -80,6 +86,20 @@ class RoutingState:
             poller.start()
         if poller.awaits_first_poll:
             await poller.wait_for_first_poll_async()
+
+    def note_names(self, names: Iterable[str]) -> None:
+        """Say once of each name that is no provider's here which one it may have been meant to be."""
+        known = self.get_snapshot().by_name
+        for name in names:
+            if known and name not in known and name not in self._unknown:
+                self._unknown.add(name)
+                near = get_close_matches(name, known, n=1)
+                log.warning(
+                    "provider_unknown provider=%r nearest=%r action=%s",
+                    name,
+                    near[0] if near else None,
+                    "name it as `fuseboard providers list` does; a new one is known once its first event is stored",
+                )
 
     def plan(self, request: Request, snapshot: Snapshot, refused: frozenset[str] = frozenset()) -> Plan:
         """Plan which providers to try now; no I/O."""

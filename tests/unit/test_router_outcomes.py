@@ -150,3 +150,15 @@ def test_only_failures_in_a_row_make_a_provider_suspect(mode: Mode, rig: Rig, st
     for _ in range(3):
         rig.call(mode, failing)
     assert rig.call(mode, healthy) == "claude"
+
+
+def test_a_name_that_is_no_providers_is_said_once_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make_rig(monkeypatch, tmp_path, make_view("claude", priority=1), make_view("ollama", priority=2))
+
+    for _ in range(3):
+        rig.call("sync", {"calude": answer, "claude": answer})
+
+    (record,) = [record for record in caplog.records if "provider_unknown" in record.message]
+    assert "provider='calude' nearest='claude'" in record.message
