@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Final
 
-from fuseboard_producer.buffer import Buffer
+from fuseboard_producer.buffer import Buffer, Fields, Mark
 from fuseboard_producer.counters import Counters, LockFreeCounter
 from fuseboard_producer.limited_log import LimitedLog
 from fuseboard_producer.native import NativeThread, make_lock, pause
@@ -170,10 +170,10 @@ class Flusher:
     def _run_cycle(self, sender: Sender, watchdog: Watchdog) -> None:
         for _ in range(CYCLE_MAX_FLUSHES):
             watchdog.begin()
-            events, mark = self.buffer.take(self._options.flush_max_events)
-            if events:
-                self._has_news = True
-                self._outbox.accept(events, self._options.flush_max_events)
+            # nobody sets a mark while another thread has events in hand that were recorded before it
+            with self._rescuing:
+                events, mark = self._take_events()
+            self._has_news = self._has_news or bool(events)
             self._outbox.settle(sender)
             if mark:
                 mark.set()
@@ -221,13 +221,18 @@ class Flusher:
 
     def _put_into_spool(self) -> None:
         while True:
-            events, mark = self.buffer.take(self._options.flush_max_events)
-            self._outbox.accept(events, self._options.flush_max_events)
+            events, mark = self._take_events()
             self._outbox.rescue()
             if mark:
                 mark.set()
             elif not events:
                 return
+
+    def _take_events(self) -> tuple[list[Fields], Mark | None]:
+        """Move events from the buffer to the outbox."""
+        events, mark = self.buffer.take(self._options.flush_max_events)
+        self._outbox.accept(events, self._options.flush_max_events)
+        return events, mark
 
     def _report_when_due(self) -> None:
         refused = self.refused.read()
