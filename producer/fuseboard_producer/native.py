@@ -11,6 +11,7 @@ import time
 from _queue import Empty, SimpleQueue
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
@@ -71,6 +72,13 @@ class Latch:
         return self._is_set
 
 
+def _prepare_gevent() -> None:
+    """Have gevent import what it does on first use: two threads that do so at once wait for each other for ever."""
+    if "gevent.monkey" in sys.modules:
+        with suppress(Exception):
+            _ = import_module("gevent.hub").get_hub().resolver
+
+
 class NativeThread:
     """A daemon thread that is none of a patched program's greenlets."""
 
@@ -88,6 +96,7 @@ class NativeThread:
             self._thread = threading.Thread(target=self._run_and_tell, name=self._name, daemon=True)
             self._thread.start()
         else:
+            _prepare_gevent()
             start_new_thread(self._run_and_tell, ())
 
     def is_current(self) -> bool:

@@ -185,6 +185,8 @@ def test_poison_in_rqs_own_registries_and_groups_is_not_parsed(
     redis_client.zadd(running.queue.started_job_registry.key, {"poison:execution": 1, "\x00": 2})
     redis_client.zadd(running.queue.failed_job_registry.key, {"poison": 1})
     redis_client.rpush(running.queue.intermediate_queue_key, "poison")
+    # after the maintenance of the start, which would say in the end that it has just been done
+    running.wait_for_drains(1)
     monkeypatch.setattr(running.worker, "last_cleaned_at", None)
 
     wait_until(lambda: redis_client.zcard(running.queue.started_job_registry.key) <= 1)
