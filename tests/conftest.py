@@ -21,6 +21,7 @@ from fuseboard_schema.database import connect_database
 from fuseboard_schema.migrate import migrate
 from fuseboard_schema.redis_client import connect_redis
 from private_servers import PrivateServers, run_private_servers
+from producer_tools import PrivateRedis, run_private_redis
 from waiting import wait_until
 
 # machines are noisy: how long an example takes to make or to run says nothing about the code
@@ -106,6 +107,21 @@ def namespace(redis_client: Redis) -> Iterator[str]:
     yield name
     for key in redis_client.scan_iter(match=f"*{name}*", count=1000):
         redis_client.delete(key)
+
+
+@pytest.fixture(scope="module")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """Run a Redis for the tests of one file alone, which may empty and configure it."""
+    with run_private_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def redis(shared_redis: PrivateRedis) -> Iterator[Redis]:
+    """Ask the file's own Redis, and leave it empty."""
+    with connect_redis(shared_redis.url) as client:
+        yield client
+        client.flushall()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Producers in workers of multiprocessing that are ended by SIGTERM."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from fuseboard_schema.redis_client import connect_redis
-from producer_tools import PrivateRedis, read_events, read_spool, run_private_redis, run_script
+from producer_tools import PrivateRedis, read_events, read_spool, run_script
 
 POOLS = """
 import multiprocessing, os, signal, sys, threading, time
@@ -50,19 +48,6 @@ if __name__ == '__main__':
     process.join()
     print(process.exitcode, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
-
-
-@pytest.fixture(scope="module")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    with run_private_redis(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-def redis(shared_redis: PrivateRedis) -> Iterator[Redis]:
-    with connect_redis(shared_redis.url) as client:
-        yield client
-        client.flushall()
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

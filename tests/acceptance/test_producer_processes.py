@@ -4,14 +4,12 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from fuseboard_schema.redis_client import connect_redis
-from producer_tools import PrivateRedis, read_events, read_spool, run_private_redis, run_script, start_script
+from producer_tools import PrivateRedis, read_events, read_spool, run_script, start_script
 from waiting import wait_until
 
 MAKE = """
@@ -28,19 +26,6 @@ ENDS = {
     "leaves by os._exit": "os._exit(0)",
     "records at the very end": "import atexit; atexit.register(producer.record, 'late', 'm')",
 }
-
-
-@pytest.fixture(scope="module")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    with run_private_redis(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-def redis(shared_redis: PrivateRedis) -> Iterator[Redis]:
-    with connect_redis(shared_redis.url) as client:
-        yield client
-        client.flushall()
 
 
 def count_providers(redis: Redis) -> Counter[str]:

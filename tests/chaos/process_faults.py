@@ -64,15 +64,51 @@ def wait_for_victim(field: Field, kind: str) -> Member | None:
     return None
 
 
+def kill_lured(field: Field, kind: str, *, needs_fold: bool = False) -> Iterator[Wound]:
+    """Kill a member inside its transaction, if one comes in time; it starts again when all is well without it."""
+    with lured(field, kind) as caught:
+        victim = caught or choose_member(field, kind)
+        at = time.time()
+        victim.kill()
+    yield Wound(at, victim.name, needs_fold=needs_fold, is_in_transaction=caught is not None)
+    victim.start()
+
+
+def freeze_lured(field: Field, kind: str, *, needs_fold: bool = False) -> Iterator[Wound]:
+    """Freeze a member inside its transaction, if one comes in time, until all is well without it."""
+    with lured(field, kind) as caught:
+        victim = caught or choose_member(field, kind)
+        at = time.time()
+        victim.send(signal.SIGSTOP)
+    try:
+        yield Wound(at, victim.name, needs_fold=needs_fold, is_in_transaction=caught is not None)
+    finally:
+        victim.send(signal.SIGCONT)
+
+
+def restart_killed(victim: Member, *, needs_api: bool = False) -> Iterator[Wound]:
+    """Kill a member and start it as a supervisor does."""
+    at = time.time()
+    victim.kill()
+    time.sleep(SUPERVISOR_SECONDS)
+    victim.start()
+    yield Wound(at, victim.name, needs_api=needs_api)
+
+
+def freeze(victim: Member) -> Iterator[Wound]:
+    """Freeze a member, then let it go on."""
+    at = time.time()
+    victim.send(signal.SIGSTOP)
+    try:
+        yield Wound(at, victim.name)
+    finally:
+        victim.send(signal.SIGCONT)
+
+
 @fault("consumer killed")
 def kill_consumer(field: Field) -> Iterator[Wound]:
     """Kill a consumer inside its transaction."""
-    with lured(field, "consumer") as caught:
-        victim = caught or choose_member(field, "consumer")
-        at = time.time()
-        victim.kill()
-    yield Wound(at, victim.name, is_in_transaction=caught is not None)
-    victim.start()
+    yield from kill_lured(field, "consumer")
 
 
 @fault("all consumers killed")
@@ -116,84 +152,43 @@ def kill_everything(field: Field) -> Iterator[Wound]:
 @fault("consumer frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
 def freeze_consumer(field: Field) -> Iterator[Wound]:
     """Freeze a consumer inside its transaction, for so long that others take over; then it goes on."""
-    with lured(field, "consumer") as caught:
-        victim = caught or choose_member(field, "consumer")
-        at = time.time()
-        victim.send(signal.SIGSTOP)
-    try:
-        yield Wound(at, victim.name, is_in_transaction=caught is not None)
-    finally:
-        victim.send(signal.SIGCONT)
+    yield from freeze_lured(field, "consumer")
 
 
 @fault("aggregator killed")
 def kill_aggregator(field: Field) -> Iterator[Wound]:
     """Kill an aggregator inside its fold."""
-    with lured(field, "aggregator") as caught:
-        victim = caught or choose_member(field, "aggregator")
-        at = time.time()
-        victim.kill()
-    yield Wound(at, victim.name, needs_fold=True, is_in_transaction=caught is not None)
-    victim.start()
+    yield from kill_lured(field, "aggregator", needs_fold=True)
 
 
 @fault("aggregator frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=FROZEN_SECONDS)
 def freeze_aggregator(field: Field) -> Iterator[Wound]:
     """Freeze an aggregator inside its fold; then it goes on."""
-    with lured(field, "aggregator") as caught:
-        victim = caught or choose_member(field, "aggregator")
-        at = time.time()
-        victim.send(signal.SIGSTOP)
-    try:
-        yield Wound(at, victim.name, needs_fold=True, is_in_transaction=caught is not None)
-    finally:
-        victim.send(signal.SIGCONT)
+    yield from freeze_lured(field, "aggregator", needs_fold=True)
 
 
 @fault("api killed")
 def kill_api(field: Field) -> Iterator[Wound]:
     """Kill the API; a supervisor starts it again."""
-    victim = choose_member(field, "api")
-    at = time.time()
-    victim.kill()
-    time.sleep(SUPERVISOR_SECONDS)
-    victim.start()
-    yield Wound(at, victim.name, needs_api=True)
+    yield from restart_killed(choose_member(field, "api"), needs_api=True)
 
 
 @fault("api frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=3.0)
 def freeze_api(field: Field) -> Iterator[Wound]:
     """Freeze the API; nobody else may need it."""
-    victim = choose_member(field, "api")
-    at = time.time()
-    victim.send(signal.SIGSTOP)
-    try:
-        yield Wound(at, victim.name)
-    finally:
-        victim.send(signal.SIGCONT)
+    yield from freeze(choose_member(field, "api"))
 
 
 @fault("producer killed")
 def kill_producer(field: Field) -> Iterator[Wound]:
     """Kill a producer; the next one of its spool starts."""
-    victim = choose_member(field, field.randomness.choice(("producer", "router")))
-    at = time.time()
-    victim.kill()
-    time.sleep(SUPERVISOR_SECONDS)
-    victim.start()
-    yield Wound(at, victim.name)
+    yield from restart_killed(choose_member(field, field.randomness.choice(("producer", "router"))))
 
 
 @fault("producer frozen", aim_seconds=SECONDS_AIMED_AT_FROZEN, held_seconds=3.0)
 def freeze_producer(field: Field) -> Iterator[Wound]:
     """Freeze a producer, then let it go on."""
-    victim = choose_member(field, "producer")
-    at = time.time()
-    victim.send(signal.SIGSTOP)
-    try:
-        yield Wound(at, victim.name)
-    finally:
-        victim.send(signal.SIGCONT)
+    yield from freeze(choose_member(field, "producer"))
 
 
 @fault("redis killed")

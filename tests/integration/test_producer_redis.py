@@ -17,14 +17,8 @@ from fuseboard_producer import Producer
 from fuseboard_schema.event import RequestEvent
 from fuseboard_schema.redis_client import connect_redis
 from fuseboard_schema.stream import name_event_stream
-from producer_tools import PrivateRedis, read_entries, read_events, read_spool, run_private_redis
+from producer_tools import PrivateRedis, read_entries, read_events, read_spool
 from waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    with run_private_redis(tmp_path_factory.mktemp("redis")) as running:
-        yield running
 
 
 @pytest.fixture
