@@ -1,11 +1,12 @@
 """Streamed answers of routed calls: the call lasts until the stream ends, and may fail over until its first item.
 
 A stream is what has a next item: generators, and the stream objects of clients. Lists, texts, mappings and models that
-can be iterated over are answers.
+can be iterated over are answers; so are files, whose next item is a line of what somebody reads whole.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from io import IOBase
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ End = Callable[[BaseException | None], object]
 
 def is_stream(answer: object) -> bool:
     """Tell whether an answer is a stream."""
-    return hasattr(type(answer), "__next__")
+    return hasattr(type(answer), "__next__") and not isinstance(answer, IOBase)
 
 
 def is_async_stream(answer: object) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,9 @@ def test_an_empty_stream_is_an_answer(rig: Rig) -> None:
     assert "time_to_first_token_seconds" not in event
 
 
-@pytest.mark.parametrize("answer", [["a"], ("a",), {"a": 1}, "text", b"bytes", None, Completion(), range(2)])
+@pytest.mark.parametrize(
+    "answer", [["a"], ("a",), {"a": 1}, "text", b"bytes", None, Completion(), range(2), BytesIO(b"RIFF\nspeech")]
+)
 def test_whatever_is_no_stream_is_given_as_it_is(rig: Rig, answer: object) -> None:
     assert rig.router.call(None, {"a": lambda _: answer}) is answer
     assert len(rig.events) == 1
